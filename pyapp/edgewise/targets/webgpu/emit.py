@@ -14,6 +14,7 @@ from ...dims import Dim, Expr, bound, product
 from ...dtypes import DType
 from ...errors import PlanError, UnsupportedError
 from ...graph.graph import Graph, Node, Value
+from ...ops.base import Shape
 from ...plan.arena import Life, Memory, aligned, plan_memory
 from ...plan.plan import Binding, Buffer, Count, Kernel, Step, count
 from ..device import DeviceFacts
@@ -128,10 +129,10 @@ class Program:
             name = self.aliases[name]
         return name
 
-    def temporary(self, name: str, nbytes: int) -> str:
-        """A nameless value that lives between the steps of one lowering."""
+    def temporary(self, name: str, shape: Shape, dtype: DType) -> str:
+        """The name of a value that lives between the steps of one lowering."""
         unique = f"{name}#{len(self.temporaries)}"
-        self.temporaries[unique] = nbytes
+        self.temporaries[unique] = nbytes_of(Value(unique, dtype, shape))
         return unique
 
     def emit(

@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ...dims import bound
 from ...dtypes import DType
 from ...errors import PlanError, UnsupportedError
+from ...formats.blocks import BLOCKS
 from ...graph.graph import Constant
 from ...plan.arena import aligned
 from ...plan.plan import Binding, Kernel, Step, Weight, count
@@ -45,11 +47,11 @@ class Matrix:
 
     @property
     def rows(self) -> int:
-        return int(self.codes.value.shape[0])  # type: ignore[call-overload, no-any-return]
+        return bound(self.codes.value.shape[0])
 
     @property
     def width(self) -> int:
-        return int(self.codes.value.shape[1])  # type: ignore[call-overload, no-any-return]
+        return bound(self.codes.value.shape[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class Weights:
             raise UnsupportedError("packing matrices together", got=f"types {kinds}",
                                    need="one type and one width")  # fmt: skip
         bits = first.codes.value.dtype.bits
-        group = first.width // int(first.scale.value.shape[1])  # type: ignore[call-overload]
+        group = first.width // bound(first.scale.value.shape[1])
         wide = first.scale.value.dtype == DType.FLOAT32
         rows, width = sum(m.rows for m in matrices), first.width
         codes_row, scales_row = width * bits // 8, width // group * (8 if wide else 4)
@@ -163,7 +165,7 @@ class Weights:
             staging = self.shared.buffer("staging", "staging", n * row_bytes + 4)
             raw = Binding(staging, 0, -(-n * row_bytes // 4) * 4)
             limit = self.shared.facts.limits["maxComputeWorkgroupsPerDimension"]
-            groups = -(-n * width // _elements(tensor.type) // 64)
+            groups = -(-n * width // BLOCKS[tensor.type].elements // 64)
             x = min(groups, limit)
             step = Step(self.shared.kernel(kernel), (raw, *to),
                         (count(x), count(-(-groups // x)), count(1)), name)  # fmt: skip
@@ -193,13 +195,6 @@ class Weights:
         place = Binding(buffer, self.free.offset, -(-nbytes // 4) * 4)
         self.free = Binding(buffer, used, self.free.nbytes - size)
         return place
-
-
-def _elements(block: str) -> int:
-    """Elements that one invocation of an unpack kernel takes: a block of the type."""
-    if block in ("F32", "F16", "BF16"):
-        return 1
-    return 256 if block.endswith("_K") else 32
 
 
 def _tensor_name(constant: Constant) -> str:
