@@ -39,14 +39,15 @@ STRIDE = 8
 N_TOP = 64
 LENGTHS = (1, 7, 64, 300)
 
+# Chosen so that 32 tokens come without a stop and no two best logits are closer than 0.05: a device
+# that computes in float16 is then held to the same tokens.
 QUESTIONS = {
-    "factual": "What is the capital of France, and which river runs through it?",
-    "code": "What does this Python code print?\n\n```python\nfor i in range(3):\n"
-    "    print(i ** 2)\n```",
-    "unicode": "Übersetze ins Englische: „Die Brücke über den Fluss ist schön.“ 日本語 🌉",
-    "list": "List five fruits that are red, one on each line.",
-    "sentences": "I have a small garden. It gets sun only in the morning. "
-    "In 2023 nothing grew there! What should I plant this year?",
+    "factual": "Why is the sky blue?",
+    "code": "Write a Python function `is_even(n)`.",
+    "unicode": "What is the meaning of the Japanese word “ありがとう”?",
+    "list": "List three benefits of exercise.",
+    "sentences": "My sister is visiting on Sunday. She loves pasta, but not cheese. "
+    "What could I cook for her?",
 }
 
 # Jane Austen, Pride and Prejudice (1813), chapter 1; public domain.
