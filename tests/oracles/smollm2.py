@@ -13,6 +13,9 @@ largest of each case, so that the files stay small. In the npz, `prefill_N_logit
 `decode_N_logits` (float32) stand at the vocabulary entries `…_indices` (int32).
 """
 
+# mypy: ignore-errors
+# torch and transformers are not in the environment that is checked.
+
 from __future__ import annotations
 
 import argparse
@@ -148,7 +151,9 @@ def uncached_difference(model: LlamaForCausalLM, prompt: list[int], run: Run) ->
 
 def keep(logits: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """The vocabulary entries that are kept of `logits` [V], sorted, and their values."""
-    indices = set(range(0, logits.numel(), STRIDE)) | set(torch.topk(logits, N_TOP).indices.tolist())
+    indices = set(range(0, logits.numel(), STRIDE)) | set(
+        torch.topk(logits, N_TOP).indices.tolist()
+    )
     chosen = np.array(sorted(indices), np.int32)
     return chosen, logits.numpy()[chosen]
 
@@ -177,9 +182,7 @@ def answer(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, question
     }
 
 
-def logits_case(
-    model: LlamaForCausalLM, prompt: list[int], arrays: dict[str, np.ndarray]
-) -> dict:
+def logits_case(model: LlamaForCausalLM, prompt: list[int], arrays: dict[str, np.ndarray]) -> dict:
     """Logits after a prompt and after `N_DECODE` of its own greedy tokens were fed one by one."""
     run = greedy(model, prompt, N_DECODE + 1, stop=None)
     n = len(prompt)
