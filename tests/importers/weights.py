@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from edgewise.formats.blocks import dequantise, split
 from edgewise.formats.gguf import parse
 from edgewise.graph.graph import Constant, Part
-from numpy.typing import NDArray
 
 MODEL = Path(__file__).resolve().parents[2] / ".cache/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 
