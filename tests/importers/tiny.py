@@ -56,12 +56,12 @@ class Tiny:
             values = rng.normal(size=shape).astype(np.float32) / 4
             if len(shape) == 1:
                 writer.add_tensor(name, values + 1)
-                weights[name] = np.float64(values + 1)
+                weights[name] = (values + 1).astype(np.float64)
                 continue
             type = gguf.GGMLQuantizationType[TYPES[name.split(".")[-2]]]
             packed = gguf.quants.quantize(values, type)
             writer.add_tensor(name, packed, raw_dtype=type)
-            weights[name] = np.float64(gguf.quants.dequantize(packed, type))
+            weights[name] = gguf.quants.dequantize(packed, type).astype(np.float64)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()

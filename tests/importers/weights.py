@@ -11,8 +11,6 @@ from edgewise.formats.blocks import dequantise, split
 from edgewise.formats.gguf import parse
 from edgewise.graph.graph import Constant, Part
 
-MODEL = Path(__file__).resolve().parents[2] / ".cache/models/SmolLM2-135M-Instruct.Q4_1.gguf"
-
 
 class Weights:
     """A GGUF file; calling it gives the array of one constant."""
