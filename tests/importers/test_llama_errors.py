@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgewise.errors import EdgewiseError, FormatError, ShapeError, UnsupportedError
 from edgewise.formats.blocks import BLOCKS, split
@@ -92,6 +94,26 @@ def test_missing_keys_are_named_at_once() -> None:
 def test_values_out_of_range(key: str, value: object) -> None:
     metadata, tensors = parts()
     fails(FormatError, metadata | {key: value}, tensors)
+
+
+KEYS = [
+    *parts()[0], "llama.attention.key_length", "llama.rope.dimension_count",
+    "llama.rope.freq_base", "llama.rope.scaling.type", "llama.expert_count",
+]  # fmt: skip
+VALUES = st.one_of(
+    st.integers(-(2**63), 2**64), st.integers(0, 100), st.floats(), st.booleans(), st.text(),
+    st.lists(st.integers(), max_size=2), st.none(),
+)  # fmt: skip
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=3))
+def test_any_metadata_gives_a_config_or_a_named_error(changes: dict[str, object]) -> None:
+    metadata, tensors = parts()
+    try:
+        config = config_from_gguf(metadata | changes, tensors)
+    except EdgewiseError:
+        return
+    build(config, tensors)
 
 
 def test_more_layers_than_the_file_can_hold_are_refused_before_they_are_listed() -> None:
