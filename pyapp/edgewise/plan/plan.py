@@ -92,10 +92,15 @@ class Weight:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The uniform block of one run: u32 symbols in order, then step inputs at byte offsets."""
+    """The uniform block of one run: u32 symbols in order, then small inputs at byte offsets.
+
+    `inputs`  name -> (offset, nbytes)
+    `draw`    offset of the f32 that a decode loop replaces by a random number each step, or -1
+    """
 
     symbols: tuple[str, ...]
-    inputs: Mapping[str, tuple[int, int]]  # name -> (offset, nbytes)
+    inputs: Mapping[str, tuple[int, int]]
+    draw: int
     nbytes: int
 
 
@@ -135,7 +140,7 @@ class Plan:
                 name: list(map(_step_data, steps)) for name, steps in self.programs.items()
             },
             "values": {name: [b.buffer, b.offset, b.nbytes] for name, b in self.values.items()},
-            "slot": [self.slot.symbols, self.slot.inputs, self.slot.nbytes],
+            "slot": [self.slot.symbols, self.slot.inputs, self.slot.draw, self.slot.nbytes],
             "peak_live": self.peak_live,
         }
         return json.dumps(data, separators=(",", ":"))
@@ -172,7 +177,7 @@ def _steps(data: list[Any]) -> tuple[Step, ...]:
 
 
 def _plan(data: dict[str, Any]) -> Plan:
-    symbols, inputs, nbytes = data["slot"]
+    symbols, inputs, draw, nbytes = data["slot"]
     return Plan(
         target=data["target"],
         features=tuple(data["features"]),
@@ -184,6 +189,6 @@ def _plan(data: dict[str, Any]) -> Plan:
         weights=tuple(Weight(t, at, n, _steps(steps)) for t, at, n, steps in data["weights"]),
         programs={name: _steps(steps) for name, steps in data["programs"].items()},
         values={name: Binding(*binding) for name, binding in data["values"].items()},
-        slot=Slot(tuple(symbols), {k: (at, n) for k, (at, n) in inputs.items()}, nbytes),
+        slot=Slot(tuple(symbols), {k: (at, n) for k, (at, n) in inputs.items()}, draw, nbytes),
         peak_live=data["peak_live"],
     )

@@ -48,6 +48,7 @@ def compile_plan(
     *,
     features: frozenset[str],
     feedback: Mapping[str, str] | None = None,
+    draw: tuple[str, int] | None = None,
 ) -> Plan:
     """A plan of `programs`, which agree on the names of inputs, states and outputs.
 
@@ -55,6 +56,7 @@ def compile_plan(
     `features`  those of the device that kernels may use (shader-f16, subgroups)
     `feedback`  output -> input: the output is written where the input's first element lies, so
                 the next run reads it
+    `draw`      (input, element) that a decode loop replaces by a random number each step
     Raises UnsupportedError with every operator that has no kernel, PlanError for what does not
     fit the device's limits.
     """
@@ -92,7 +94,7 @@ def compile_plan(
         weights=tuple(sorted(weights.uploads, key=lambda upload: upload.start)),
         programs=steps,
         values=values,
-        slot=_slot(shared),
+        slot=_slot(shared, draw),
         peak_live=peak,
     )
 
@@ -107,13 +109,14 @@ def _slot_inputs(graph: Graph) -> tuple[str, ...]:
     )
 
 
-def _slot(shared: Shared) -> Slot:
+def _slot(shared: Shared, draw: tuple[str, int] | None) -> Slot:
     at = -(-4 * len(shared.symbols) // 16) * 16
     inputs = {}
     for name in shared.slot_inputs:
         inputs[name] = (at, SETTINGS_BYTES)
         at += SETTINGS_BYTES
-    return Slot(tuple(shared.symbols), inputs, max(at, 16))
+    drawn = -1 if draw is None else inputs[draw[0]][0] + 4 * draw[1]
+    return Slot(tuple(shared.symbols), inputs, drawn, max(at, 16))
 
 
 def _homes(graph: Graph, shared: Shared, feedback: Mapping[str, str]) -> dict[str, Binding]:
