@@ -142,7 +142,8 @@ def leave_artefacts(item: pytest.Item, pages: list[Page]) -> None:
     """Write a failed test's screenshots, console and requests to build/e2e/<its name>/."""
     folder = ARTEFACTS / re.sub(r"[^\w.-]+", "-", item.nodeid.removeprefix("e2e/")).strip("-")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "console.txt").write_text("\n".join(item.stash[CONSOLE]) + "\n")
+    console: list[str] = item.stash.get(CONSOLE, [])
+    (folder / "console.txt").write_text("\n".join(console) + "\n")
     requests = [str(request) for server in item.stash.get(SERVERS, []) for request in server.log]
     (folder / "requests.txt").write_text("\n".join(requests) + "\n")
     for number, page in enumerate(pages):
