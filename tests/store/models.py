@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from edgewise.store.base import Segment
 from edgewise.store.manifest import Chat, Demands, FileRef, Manifest, TensorRef
@@ -22,7 +22,7 @@ def random_bytes(nbytes: int, seed: int = 0) -> bytes:
 def manifest_of(data: bytes, sizes: Sequence[int], url: str = "model.gguf") -> Manifest:
     """A model whose tensor `t<i>` is segment i of `data`."""
     starts = list(accumulate(sizes, initial=0))
-    pieces = [data[a:b] for a, b in zip(starts, starts[1:], strict=False)]
+    pieces = [data[a:b] for a, b in pairwise(starts)]
     return Manifest(
         name="tiny",
         task="text-generation",

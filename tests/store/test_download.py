@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from e2e.server import SiteServer
-from edgewise.errors import DownloadError, HashMismatchError, QuotaError, StoreError
+from edgewise.errors import DownloadError, FormatError, HashMismatchError, QuotaError
 from edgewise.store.base import Estimate, Run, Segment
 from edgewise.store.download import Retry, download
 from edgewise.store.folder import Folder
@@ -137,7 +137,7 @@ def test_a_download_that_failed_is_resumed(server: SiteServer, folder: Folder) -
     cut_at = int(len(DATA) * 0.6)
     server.cut(PATH, cut_at, once=False)
     naps = Naps()
-    with pytest.raises(DownloadError, match=f"need {STARTS[5] - cut_at} more bytes"):
+    with pytest.raises(DownloadError, match=f"expected {len(DATA) - STARTS[4]}"):
         fetch(folder, server.url, parallel=1, naps=naps)
     assert naps.seconds == [0.5, 1, 2, 4]
     whole = sum(1 for start in STARTS[1:] if start <= cut_at)
@@ -313,7 +313,7 @@ def test_a_host_that_falls_silent(tmp_path: Path) -> None:
 
 def test_no_address(folder: Folder) -> None:
     manifest = replace(MODEL, file=replace(MODEL.file, url="http://[::1"))
-    with pytest.raises((StoreError, ValueError)):
+    with pytest.raises(FormatError, match=r"http://\[::1"):
         fetch(folder, "http://127.0.0.1:1", manifest)
 
 
@@ -357,11 +357,8 @@ def test_cancelling_ends_the_request_and_keeps_what_is_stored(folder: Folder) ->
 
 def test_an_error_in_one_request_ends_the_others(folder: Folder) -> None:
     over = threading.Event()
-    lengths: list[int] = []
 
     def answer(handler: BaseHTTPRequestHandler, number: int) -> None:
-        first, last = map(int, handler.headers["range"].removeprefix("bytes=").split("-"))
-        lengths.append(last - first)
         if number == 0:
             return send_range(handler, DATA)
         if number == 1:
@@ -369,11 +366,10 @@ def test_an_error_in_one_request_ends_the_others(folder: Folder) -> None:
         over.wait()
         return None
 
-    with host(answer) as (url, _), pytest.raises(DownloadError, match="404"):
-        try:
+    with host(answer) as (url, _):
+        with pytest.raises(DownloadError, match="404"):
             fetch(folder, url)
-        finally:
-            over.set()
+        over.set()
 
 
 def test_hashes_are_learnt(server: SiteServer, folder: Folder) -> None:
@@ -405,7 +401,8 @@ def test_a_file_that_changed_while_it_was_learnt(server: SiteServer, folder: Fol
     (server.root / "new.gguf").rename(server.root / "model.gguf")
     with pytest.raises(DownloadError, match="a changed file"):
         fetch(folder, server.url, unknown(MODEL))
-    assert fetch(folder, server.url, unknown(MODEL)) == manifest_of(other, SIZES)
+    found = fetch(folder, server.url, unknown(MODEL))
+    assert found.segments == manifest_of(other, SIZES).segments
 
 
 def test_progress_is_bounded_and_ends_at_all(server: SiteServer, folder: Folder) -> None:

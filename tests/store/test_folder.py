@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from unittest import mock
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
@@ -149,6 +150,7 @@ class FolderMachine(RuleBasedStateMachine):
 
 
 TestFolder = FolderMachine.TestCase
+TestFolder.settings = settings(max_examples=25, stateful_step_count=40)
 
 
 def test_a_damaged_text_is_gone(tmp_path: Path) -> None:
