@@ -139,5 +139,5 @@ def parse(text: str, bounds: Mapping[str, int]) -> Dim:
                              need=f"one of {sorted(bounds)}")  # fmt: skip
         term: Dim = int(number) if name is None else symbol(name, bounds[name])
         total = total + term * (int(factor or 1) * (-1 if sign == "-" else 1))
-        rest = rest[match.end():]
+        rest = rest[match.end() :]
     return total
