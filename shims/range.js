@@ -87,7 +87,7 @@ function check(response, url, offset, nbytes, etag) {
   }
   const now = headers.get("etag");
   if (etag !== null && now !== null && now !== etag) {
-    throw lost(url, `a changed file (etag ${now})`, `etag ${etag}`, false);
+    throw Object.assign(lost(url, `a changed file (etag ${now})`, `etag ${etag}`, false), { etag: now });
   }
 }
 

@@ -167,6 +167,7 @@ export async function fetchRun(url, offset, segments, options = {}) {
     if (options.signal?.aborted) throw options.signal.reason;
     run.error = plain(error);
     run.retry = error?.retry ?? false;
+    run.etag ??= error?.etag ?? null;
   }
   return run;
 }
