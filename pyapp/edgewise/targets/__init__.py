@@ -1,0 +1,1 @@
+"""Targets: a graph becomes a plan for one kind of device."""
