@@ -156,9 +156,9 @@ def _product(
                 *finish,
             ]
             p.emit("matmul", node, args, [per(part.rows, 64), per(seq, 16 * mr)],
-                   flags=common_flags,
+                   flags={**common_flags, "MR4": mr == 4},
                    consts={**common, "ROWS": part.rows, "ROW0": part.row0, "MR": mr},
-                   types={"TX": wgsl_type(value), **types, "XV": f"vec{mr}<f32>"},
+                   types={"TX": wgsl_type(value), **types},
                    dims={"rows": seq, **(dims or {})})  # fmt: skip
 
 

@@ -26,9 +26,9 @@ def slice_(p: Program, w: Weights, node: Node) -> None:
         raise UnsupportedError(f"slice '{node.origin}' on webgpu",
                                got=f"rank {len(x.shape)}, strides {strides}",
                                need="up to four axes, strides of 1")  # fmt: skip
-    lead = 4 - len(x.shape)
-    shape, out = (1,) * lead + x.shape, (1,) * lead + y.shape
-    first: tuple[Dim, ...] = (0,) * lead + starts
+    rest = 4 - len(x.shape)
+    shape, out = x.shape + (1,) * rest, y.shape + (1,) * rest
+    first: tuple[Dim, ...] = starts + (0,) * rest
     count = elements(y.shape)
     p.emit("slice", node, [Arg("x", "read", "T", x.name), Arg("y", "write", "T", y.name)],
            [per(count, 64)],

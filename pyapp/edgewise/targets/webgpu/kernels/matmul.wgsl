@@ -2,13 +2,18 @@
 // shapes    x [M, K], codes [ROWS, K], scales [ROWS, K / GROUP]; M is rows(), known at run time
 // dtypes    TX of x, TY of y: f32 f16; tiles and sums in f32
 // bindings  x (vec4), codes (u32), scales, y and what finish wants
-// consts    TM = 16 * MR rows of x a tile; ROW0: first row of this part of W
+// consts    TM = 16 * MR rows of x a tile, MR 4 with flag MR4, else 2; ROW0: first row of this part of W
 // dispatch  [ceil(ROWS / 64), ceil(M / TM)], 256 threads, each MR by 4 results
 // source    classic shared-memory tiling; K is a multiple of 32 (every ggml block is)
 
 #include quant.wgsl
 #include finish.wgsl
 
+#if MR4
+alias XV = vec4f;
+#else
+alias XV = vec2f;
+#endif
 const TM = 16u * MR;
 #if BITS4
 const CODES = 8u;
