@@ -74,14 +74,12 @@ function fail({ code = "HostError", what, where = "", fix = "Reload the page to 
   document.body.dataset.failed = "";
 }
 
-const { python, prefetch, prefetchNeeds } = document.body.dataset;
+const { python, prefetch } = document.body.dataset;
 const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
 worker.onmessage = ({ data }) => (data.failed ? fail(data.failed) : show(JSON.parse(data.view)));
 worker.onerror = (event) =>
   fail({ what: event.message || "the page's worker did not start", where: event.filename });
-worker.postMessage({
-  start: { base: document.baseURI, python: python?.split(" "), prefetch, needs: prefetchNeeds },
-});
+worker.postMessage({ start: { base: document.baseURI, python: python?.split(" "), prefetch } });
 
 /** @param {string} id @param {string} type @param {unknown} [value] @param {string} [echo] */
 function send(id, type, value = null, echo) {

@@ -76,10 +76,10 @@ class Opening:
     async def _own_server(self) -> str | None:
         """The server that this site comes from, if it is one of ours."""
         try:
-            health = json.loads(await self._host.fetch_text(urljoin(self._site, "healthz")))
+            models = json.loads(await self._host.fetch_text(urljoin(self._site, "v1/models")))
         except (DownloadError, ValueError):
             return None
-        return urljoin(self._site, ".") if isinstance(health, dict) else None
+        return urljoin(self._site, ".") if isinstance(models, dict) else None
 
     def _progress(self, progress: Progress) -> None:
         self._enter(STAGES.get(progress.stage, progress.stage.capitalize()))
