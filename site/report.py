@@ -36,7 +36,9 @@ def device_rows(facts: DeviceFacts | None, why: EdgewiseError | None) -> list[Ro
     """What the GPU offers, or why there is none."""
     if facts is None:
         reason = f"none: {why.what}" if why else "none"
-        return [Row("WebGPU", reason, "Runs the model on this device; without it, a server has to.")]
+        return [
+            Row("WebGPU", reason, "Runs the model on this device; without it, a server has to.")
+        ]
     limits = facts.limits
     return [
         Row("WebGPU", facts.name + (" (software)" if facts.fallback else ""),
