@@ -1,7 +1,8 @@
 // Boots Python in a worker and hands it the shims and the page's events.
 //
 // Everything is fetched at once; each phase is timed. Until Python listens, events wait here.
-// What fails before Python runs is told to the page as {failed: {code, what, where, fix}}.
+// The page is told {started} then, or {failed: {code, what, where, fix}}; what Python shows comes
+// as {view}.
 
 /** @typedef {{base: string, python: string[], prefetch?: string}} Start */
 
@@ -88,6 +89,7 @@ async function boot({ base, python, prefetch }) {
       main.destroy();
     }
   });
+  postMessage({ started: true });
 }
 
 /** Whether this address leaves it at the site's first model. @param {string} address */

@@ -17,7 +17,7 @@ import contextlib
 from collections import deque
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import report
 import settings
@@ -27,8 +27,10 @@ from view import View
 from edgewise import debug
 from edgewise.errors import EdgewiseError, EmptyPromptError, InputError
 from edgewise.host.base import DeviceFacts
-from edgewise.host.browser import BrowserHost, Window
 from edgewise.tasks.chat import Chat
+
+if TYPE_CHECKING:
+    from edgewise.host.browser import BrowserHost
 
 
 @dataclass(eq=False, slots=True)
@@ -119,6 +121,9 @@ class ChatPage:
             stream = chat.stream([*messages, asked], max_new_tokens=limit)
             async with aclosing(stream) as pieces:
                 async for piece in pieces:
+                    if not ids:
+                        self._opening.rest()  # a server may have had to load its model
+                        self._view.text(f"{element}/note", "Answering…")
                     text += piece.text
                     ids += piece.token_ids
                     self._view.append(f"{element}/text", piece.text)
@@ -164,7 +169,7 @@ class ChatPage:
     def _say_why_waiting(self) -> None:
         """Tell each waiting question what it waits for."""
         stage = self._opening.stage
-        reason = stage[0].lower() + stage[1:]
+        reason = stage[:1].lower() + stage[1:]
         waiting = list(self._waiting)
         if self._opening.chat is not None:
             reason = "the answer above comes first"
@@ -207,6 +212,8 @@ class ChatPage:
 
 def main(shims: Any) -> None:
     """Called once by worker.js."""
+    from edgewise.host.browser import BrowserHost, Window  # imports only in a browser
+
     window, host = Window(shims), BrowserHost(shims)
     wrong: InputError | None = None
     try:

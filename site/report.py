@@ -7,11 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edgewise.errors import EdgewiseError
 from edgewise.host.base import DeviceFacts
-from edgewise.host.browser import Environment
+from edgewise.router.place import Placement
 from edgewise.tasks.chat import Stats
+
+if TYPE_CHECKING:
+    from edgewise.host.browser import Environment
+
+PLACES = {
+    "webgpu": "This device, WebGPU",
+    "reference": "This device, without a GPU",
+    "server": "The server",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,17 @@ def summary(facts: DeviceFacts | None) -> str:
     half = ", half precision" if "shader-f16" in facts.features else ""
     kind = " (software, slow)" if facts.fallback else ""
     return f"WebGPU on {facts.name}{kind}{half}"
+
+
+def candidates(where: Placement) -> list[tuple[str, Row]]:
+    """The place that won and those that lost, each with its state for the page."""
+    lost = [("rejected", Row(_place(c.where), f"{c.reason}.", "")) for c in where.rejected]
+    return [("chosen", Row(_place(where.where), f"{where.reason}.", "")), *lost]
+
+
+def ready(where: Placement) -> str:
+    """Where answers come from, as a sentence."""
+    return f"Answers are made {'on the server' if where.where == 'server' else 'on this device'}."
 
 
 def device_rows(facts: DeviceFacts | None, why: EdgewiseError | None) -> list[Row]:
@@ -70,11 +91,13 @@ def page_rows(environment: Environment) -> list[Row]:
 
 def figures(stats: Stats, where: str) -> str:
     """What an answer took, in one line."""
-    place = "on the server" if where == "server" else f"on this device ({where})"
+    place = "on the server" if where == "server" else "on this device"
     parts = [f"{stats.tokens} tokens"]
     if stats.tokens_per_second:
         parts.append(f"{stats.tokens_per_second:.1f} tokens/s")
-    parts += [f"first token after {stats.first_token_ms:.0f} ms", place]
+    first = stats.first_token_ms
+    parts.append(f"first token after {f'{first:.0f} ms' if first < 1e3 else _seconds(first)}")
+    parts.append(place)
     if stats.finish == "cancelled":
         parts.append("stopped")
     return " · ".join(parts)
@@ -109,6 +132,10 @@ def duration(seconds: float) -> str:
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
 
 
+def _place(where: str) -> str:
+    return PLACES.get(where, where)
+
+
 def _size(nbytes: int | None) -> str:
     return "not said" if nbytes is None else size(nbytes)
 
@@ -123,7 +150,7 @@ def _subgroups(facts: DeviceFacts) -> str:
     low, high = facts.subgroup_min, facts.subgroup_max
     if not high:
         return "yes"
-    return f"of {low}" if low == high else f"of {low} to {high}"
+    return f"{low} threads" if low == high else f"{low} to {high} threads"
 
 
 def _others(features: frozenset[str]) -> str:
