@@ -26,7 +26,7 @@ HALFS = {"Q4_0": (0,), "Q4_1": (0, 2), "Q5_0": (0,), "Q5_1": (0, 2), "Q8_0": (0,
 def unpack(
     device: Any, type: str, raw: bytes, outputs: list[int], x_limit: int, **consts: int
 ) -> list[NDArray[np.uint32]]:
-    """Run `unpack_<type>.wgsl`; outputs of the given lengths in words, canaries where not written."""
+    """Run `unpack_<type>.wgsl`; outputs as long as asked, in words, canaries where not written."""
     import wgpu
 
     block = BLOCKS[type]
@@ -83,7 +83,8 @@ def paired(block: BlockType, scale: NDArray[Any], minimum: NDArray[Any]) -> NDAr
 @pytest.mark.parametrize("block", QUANTISED, ids=lambda block: block.name)
 @pytest.mark.parametrize(("rows", "blocks"), [(1, 1), (3, 7), (67, 5)])
 def test_unpack_equals_split(wgpu_device: Any, block: BlockType, rows: int, blocks: int) -> None:
-    assert block.bits and block.group
+    assert block.bits is not None
+    assert block.group is not None
     k = blocks * block.elements
     raw = random_blocks(block, rows * blocks, seed=rows)
     codes, scale, minimum = split(raw, block.name, (rows, k))

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from urllib.parse import urljoin
 
-from edgewise.errors import DownloadError, HashMismatchError, QuotaError
+from edgewise.errors import DownloadError, FormatError, HashMismatchError, QuotaError
 from edgewise.store import learn
 from edgewise.store.base import ObjectStore, Run, RunResult, Segment
 from edgewise.store.manifest import Manifest
@@ -71,7 +71,7 @@ class _Download:
         clock: Callable[[], float],
     ) -> None:
         self.store, self.manifest, self.retry = store, manifest, retry
-        self.base, self.url = manifest_url, urljoin(manifest_url, manifest.file.url)
+        self.base, self.url = manifest_url, _resolve(manifest_url, manifest.file.url)
         self.on_progress, self.clock = on_progress, clock
         self.learning = any(segment.hash is None for segment in manifest.segments)
         self.etag: str | None = None
@@ -101,7 +101,7 @@ class _Download:
         ref = self.manifest.tokenizer
         if ref is None or ref.url is None:
             return []
-        return [Run(urljoin(self.base, ref.url), 0, (Segment(ref.sha256, ref.nbytes),))]
+        return [Run(_resolve(self.base, ref.url), 0, (Segment(ref.sha256, ref.nbytes),))]
 
     async def _there(self, hashes: list[str | None], document: list[Run]) -> set[str]:
         asked = [hash for hash in hashes if hash is not None]
@@ -205,6 +205,13 @@ class _Download:
         now = self.clock()
         if self.on_progress and (always or self.meter.due(now)):
             self.on_progress(self.meter.read(now))
+
+
+def _resolve(base: str, url: str) -> str:
+    try:
+        return urljoin(base, url)
+    except ValueError as error:
+        raise FormatError("the manifest names no address", got=url, need=str(error)) from None
 
 
 def _mb(nbytes: int) -> str:

@@ -13,6 +13,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -114,7 +115,7 @@ class Folder:
         return got
 
     def _object(self, hash: str) -> Path:
-        assert len(hash) == 64 and hash.isalnum(), f"{hash=} is no SHA-256"
+        assert re.fullmatch("[0-9a-f]{64}", hash), f"{hash=} is no SHA-256"
         return self.root / "objects" / hash[:2] / hash[2:]
 
     def _text(self, name: str) -> Path:

@@ -31,6 +31,7 @@ async def recall(store: ObjectStore, url: str, manifest: Manifest) -> tuple[Mani
 
 
 async def record(store: ObjectStore, url: str, manifest: Manifest, etag: str | None) -> None:
+    """Keeps the hashes that are known by now. Raises QuotaError."""
     hashes = [segment.hash for segment in manifest.segments]
     sizes = [segment.nbytes for segment in manifest.segments]
     document = {"etag": etag, "hashes": hashes, "nbytes": sizes}
@@ -38,4 +39,5 @@ async def record(store: ObjectStore, url: str, manifest: Manifest, etag: str | N
 
 
 async def forget(store: ObjectStore, url: str) -> None:
+    """Drops the record of a URL, where there is one."""
     await store.remove_text(_name(url))

@@ -90,4 +90,6 @@ def plan(
     sizes = [segment.nbytes for segment in manifest.segments]
     ranges = coalesce(indices, sizes, BRIDGE_NBYTES if ranged else float("inf"))
     pieces = split(ranges, sizes, parts) if ranged else ranges
-    return [Run(url, manifest.offsets[p.start], manifest.segments[p.start : p.stop]) for p in pieces]
+    return [
+        Run(url, manifest.offsets[p.start], manifest.segments[p.start : p.stop]) for p in pieces
+    ]
