@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from .. import dims
 from ..dims import Dim
@@ -49,13 +49,16 @@ class GraphBuilder:
         self._counts: dict[str, int] = {}
 
     @classmethod
-    def continuing(cls, graph: Graph) -> GraphBuilder:
-        """A builder that holds all of `graph` but its nodes, outputs and updates."""
+    def continuing(cls, graph: Graph) -> Self:
+        """A builder with the values of `graph`, for a pass that adds nodes between its nodes."""
         builder = cls(graph.name)
-        builder._symbols = dict(graph.symbols)
-        builder._values = dict(graph.values)
-        builder._constants = dict(graph.constants)
+        builder._symbols, builder._values = dict(graph.symbols), dict(graph.values)
         builder._inputs, builder._states = list(graph.inputs), list(graph.states)
+        builder._constants = dict(graph.constants)
+        for each in graph.constants.values():
+            if each.data is not None:
+                key = (each.value.dtype, each.value.shape, each.data)
+                builder._inline.setdefault(key, each.value)
         return builder
 
     if TYPE_CHECKING:
@@ -142,15 +145,23 @@ class GraphBuilder:
             raise GraphError(f"update of {state.name!r}", got="a second value", need="one value")
         self._updates[self._own(state)] = self._own(value)
 
+    def adopt(self, node: Node) -> None:
+        """Add a node of the graph that this builder continues, with its name and outputs."""
+        self._nodes.append(node)
+
     def build(self) -> Graph:
         """The graph, verified."""
-        graph = Graph(
+        graph = self.collect()
+        verify(graph)
+        return graph
+
+    def collect(self) -> Graph:
+        """The graph as it stands, for a pass that has more to do to it."""
+        return Graph(
             self._name, dict(self._symbols), tuple(self._inputs), tuple(self._states),
             dict(self._constants), dict(self._values), tuple(self._nodes),
             dict(self._outputs), dict(self._updates),
         )  # fmt: skip
-        verify(graph)
-        return graph
 
     def _own(self, value: Value) -> str:
         if self._values.get(value.name) is not value:
@@ -181,8 +192,9 @@ def _method(op: Op) -> Callable[..., Any]:
     def method(self: GraphBuilder, *args: Any, **kwargs: Any) -> Any:
         given = dict(zip(order, args, strict=False)) | kwargs
         if len(given) < len(args) + len(kwargs) or set(given) - set(order):
-            raise GraphError(f"{op.name} arguments", got=f"{len(args)} and {sorted(kwargs)}",
-                             need=f"({', '.join(order)})", where="/".join(self._origin))  # fmt: skip
+            got, need = f"{len(args)} and {sorted(kwargs)}", f"({', '.join(order)})"
+            where = "/".join(self._origin)
+            raise GraphError(f"{op.name} arguments", got=got, need=need, where=where)
         values = [given.get(name) for name in order[:n_inputs]]
         attrs: dict[str, Attr] = {}
         for name, param in params.items():

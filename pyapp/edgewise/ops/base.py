@@ -210,7 +210,7 @@ def _check_attrs(op: Op, attrs: Mapping[str, Attr]) -> None:
             if form != attrs[param.name] or type(form) is not type(attrs[param.name]):
                 raise GraphError(f"attribute {param.name!r}", got=repr(attrs[param.name]),
                                  need="its canonical form")  # fmt: skip
-        elif param.default is REQUIRED:
+        elif param.default is not None:
             raise GraphError(f"attribute {param.name!r}", got="nothing", need=f"kind {param.kind}")
     if known != len(attrs):
         names = [param.name for param in op.attrs]

@@ -103,8 +103,7 @@ def _kv_update_decomposed(b: Builder, state: Value, x: Value, *, start: Dim) -> 
 def _attention(q: Value, k: Value, v: Value, *, past: Dim, scale: float) -> list[Type]:
     for name, value in (("q", q), ("k", k), ("v", v)):
         check_heads(value, name)
-    heads, kv_heads = q.shape[1], k.shape[1]
-    assert isinstance(heads, int) and isinstance(kv_heads, int)
+    heads, kv_heads = bound(q.shape[1]), bound(k.shape[1])
     need(k.shape == v.shape, "input 'v'", v, f"the shape of k {k}")
     need(k.shape[2] == q.shape[2], "input 'k'", k, f"the head size of q {q}")
     need(heads % kv_heads == 0, "heads", heads, f"a multiple of the {kv_heads} of k")

@@ -163,9 +163,9 @@ def _gather(
 def _gather_decomposed(
     b: Builder, codes: Value, scale: Value, minimum: Value | None, ids: Value, *, dtype: DType
 ) -> Value:
-    rows = [None if part is None else b.gather(part, ids) for part in (codes, scale, minimum)]
-    assert rows[0] is not None and rows[1] is not None
-    return as_type(b, dequantized(b, rows[0], rows[1], rows[2]), dtype)
+    least = None if minimum is None else b.gather(minimum, ids)
+    rows = dequantized(b, b.gather(codes, ids), b.gather(scale, ids), least)
+    return as_type(b, rows, dtype)
 
 
 register(Op(
