@@ -1,4 +1,4 @@
-"""What tests of several layers share: the wgpu device, the model file, hypothesis settings."""
+"""What tests of several layers share: the wgpu device and the model file."""
 
 from __future__ import annotations
 
@@ -6,14 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
 MODEL = ROOT / ".cache" / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
-
-# The same examples in every run; a failure prints the blob that makes it again.
-settings.register_profile("edgewise", derandomize=True, deadline=None, print_blob=True)
-settings.load_profile("edgewise")
 
 
 @pytest.fixture(scope="session")
