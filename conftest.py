@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
@@ -24,13 +24,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn a skip into a failure under `--no-skips`."""
-    report: pytest.TestReport = yield  # type: ignore[misc, assignment]
+    report = yield
     expected_failure = hasattr(report, "wasxfail")
     if report.skipped and not expected_failure and item.config.getoption("--no-skips"):
         reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
         if not reason.removeprefix("Skipped: ").startswith(MAY_BE_MISSING):
             report.outcome = "failed"
             report.longrepr = f"{reason}\nskipped under --no-skips: install what is missing"
-    return report  # type: ignore[return-value]
+    return report

