@@ -96,7 +96,7 @@ def block_type(code: int, what: str, at: int) -> BlockType:
 
 
 def dequantise(raw: bytes | memoryview, type: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """The values of a tensor, float32 in `shape`, bit for bit what ggml computes.
+    """The values of a tensor, float32 in `shape`, bit for bit what ggml computes (a NaN is a NaN).
 
     raw    the tensor's bytes.
     type   F32, F16, BF16 or a type with `bits` in BLOCKS.
@@ -111,11 +111,12 @@ def dequantise(raw: bytes | memoryview, type: str, shape: tuple[int, ...]) -> ND
     if type == "F32":
         return data.view("<f4").reshape(shape).astype(np.float32)
     if type == "F16":
-        return data.view("<f2").reshape(shape).astype(np.float32)
+        with np.errstate(invalid="ignore"):  # NaN passes through
+            return data.view("<f2").reshape(shape).astype(np.float32)
     if type == "BF16":
         return (data.view("<u2").astype(np.uint32) << 16).view(np.float32).reshape(shape)
-    parts = UNPACK[type](data.reshape(-1, BLOCKS[type].nbytes))
     with np.errstate(invalid="ignore"):  # scales of inf and NaN pass through
+        parts = UNPACK[type](data.reshape(-1, BLOCKS[type].nbytes))
         codes = parts.codes.astype(np.float32) - np.float32(parts.centre)
         values = parts.scale.astype(np.float32)[..., None] * codes
         if parts.minimum is not None:
@@ -144,16 +145,14 @@ def split(
     if block is None or block.group is None or block.scale is None:
         raise _unsupported("to split", type, [t.name for t in BLOCKS.values() if t.bits])
     data = _checked(raw, type, shape)
-    parts = UNPACK[type](data.reshape(-1, block.nbytes))
-    codes, scale = parts.codes, parts.scale
-    minimum = parts.minimum
-    if minimum is None:
-        minimum = np.zeros_like(scale)
-    if parts.centre:
-        with np.errstate(over="ignore"):
-            minimum = scale * scale.dtype.type(-parts.centre)
+    with np.errstate(invalid="ignore", over="ignore"):
+        parts = UNPACK[type](data.reshape(-1, block.nbytes))
+        if parts.centre:
+            minimum = parts.scale * parts.scale.dtype.type(-parts.centre)
+        else:
+            minimum = np.zeros_like(parts.scale) if parts.minimum is None else parts.minimum
     groups = (*shape[:-1], shape[-1] // block.group)
-    return codes.reshape(shape), scale.reshape(groups), minimum.reshape(groups)
+    return parts.codes.reshape(shape), parts.scale.reshape(groups), minimum.reshape(groups)
 
 
 def _checked(raw: bytes | memoryview, type: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:

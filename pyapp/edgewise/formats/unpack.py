@@ -138,6 +138,5 @@ def _k_scales(blocks: Bytes) -> tuple[Scales, Scales]:
     sc, m, low = np.split(blocks[:, 4:16], 3, axis=1)
     scales = np.concatenate([sc & 63, low & 15 | sc >> 2 & 48], axis=1)
     minima = np.concatenate([m & 63, low >> 4 | m >> 2 & 48], axis=1)
-    with np.errstate(invalid="ignore"):
-        scale = _halfs(blocks, 0).astype(np.float32) * scales
-        return scale, -(_halfs(blocks, 2).astype(np.float32) * minima)
+    scale = _halfs(blocks, 0).astype(np.float32) * scales
+    return scale, -(_halfs(blocks, 2).astype(np.float32) * minima)
