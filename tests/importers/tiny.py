@@ -23,8 +23,9 @@ TYPES = {
 
 @dataclass(frozen=True)
 class Tiny:
-    """Hyperparameters, as LlamaConfig calls them."""
+    """Hyperparameters, as LlamaConfig calls them, and a ggml type for all matrices or TYPES."""
 
+    matrices: str | None = None
     tied: bool = True
     rope_dims: int = 16
     kv_heads: int = 2
@@ -58,7 +59,7 @@ class Tiny:
                 writer.add_tensor(name, values + 1)
                 weights[name] = (values + 1).astype(np.float64)
                 continue
-            type = gguf.GGMLQuantizationType[TYPES[name.split(".")[-2]]]
+            type = gguf.GGMLQuantizationType[self.matrices or TYPES[name.split(".")[-2]]]
             packed = gguf.quants.quantize(values, type)
             writer.add_tensor(name, packed, raw_dtype=type)
             weights[name] = gguf.quants.dequantize(packed, type).astype(np.float64)
