@@ -26,7 +26,7 @@ from view import View
 
 from edgewise import debug
 from edgewise.errors import EdgewiseError, EmptyPromptError, InputError
-from edgewise.host.base import DeviceFacts
+from edgewise.targets.device import DeviceFacts
 from edgewise.tasks.chat import Chat
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from edgewise.errors import (
     QuotaError,
     RouteError,
 )
-from edgewise.host.base import DeviceFacts
+from edgewise.targets.device import DeviceFacts
 from edgewise.store.manifest import Manifest
 
 Policy = Literal["auto", "local", "server"]

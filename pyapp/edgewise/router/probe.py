@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgewise.errors import HostError
-from edgewise.host.base import DeviceFacts, Host
+from edgewise.host.base import Host
+from edgewise.targets.device import DeviceFacts
 from edgewise.router.place import Room
 from edgewise.store.manifest import Manifest
 
