@@ -15,6 +15,7 @@ export function reader(segments) {
   for (const [hash, nbytes] of JSON.parse(segments)) {
     table.push({ hash, start: end, end: (end += nbytes) });
   }
+  /** @type {{hash: string, bytes: Uint8Array}} */
   let kept = { hash: "", bytes: new Uint8Array(0) };
 
   /** @param {string} hash */

@@ -8,6 +8,7 @@
 //   data-fill="field"        a click puts the button's text into that field
 //   data-escape="name"       (on body) Escape becomes event `name`
 //   data-failure             the element that shows an error, by its parts
+//   data-offline="script"    (on body) the service worker that keeps the site
 //
 // An update is [target, operation, value]; a target is "id" or "id/part" (the descendant with
 // data-part="part"). Text goes in as text, never as HTML.
@@ -74,14 +75,26 @@ function fail({ code = "HostError", what, where = "", fix = "Reload the page to 
   document.body.dataset.failed = "";
 }
 
-const { python, prefetch, prefetchNeeds } = document.body.dataset;
+const { python, prefetch, offline } = document.body.dataset;
 const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
-worker.onmessage = ({ data }) => (data.failed ? fail(data.failed) : show(JSON.parse(data.view)));
+worker.onmessage = ({ data }) => {
+  if (data.failed) fail(data.failed);
+  else if (data.view) show(JSON.parse(data.view));
+  else if (offline) keepOffline(offline); // data.started: the network is free for it now
+};
 worker.onerror = (event) =>
   fail({ what: event.message || "the page's worker did not start", where: event.filename });
-worker.postMessage({
-  start: { base: document.baseURI, python: python?.split(" "), prefetch, needs: prefetchNeeds },
-});
+worker.postMessage({ start: { base: document.baseURI, python: python?.split(" "), prefetch } });
+
+/** @param {string} script  the service worker that keeps the site */
+async function keepOffline(script) {
+  try {
+    await navigator.serviceWorker.register(script);
+    (await navigator.serviceWorker.ready).active?.postMessage("keep");
+  } catch (error) {
+    console.info("no visit without a network:", error);
+  }
+}
 
 /** @param {string} id @param {string} type @param {unknown} [value] @param {string} [echo] */
 function send(id, type, value = null, echo) {

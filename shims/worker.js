@@ -1,9 +1,10 @@
 // Boots Python in a worker and hands it the shims and the page's events.
 //
 // Everything is fetched at once; each phase is timed. Until Python listens, events wait here.
-// What fails before Python runs is told to the page as {failed: {code, what, where, fix}}.
+// The page is told {started} then, or {failed: {code, what, where, fix}}; what Python shows comes
+// as {view}.
 
-/** @typedef {{base: string, python: string[], prefetch?: string, needs?: string}} Start */
+/** @typedef {{base: string, python: string[], prefetch?: string}} Start */
 
 /** @type {string[]} */
 const waiting = [];
@@ -62,26 +63,25 @@ async function fetched(url) {
 }
 
 /** @param {Start} start */
-async function boot({ base, python, prefetch, needs }) {
+async function boot({ base, python, prefetch }) {
   const site = (/** @type {string} */ path) => new URL(path, base);
-  const query = new URL(base).searchParams;
-  const hinted = prefetch && !query.has("model") && query.get("policy") !== "server";
+  const build = timed("build.json", async () => (await fetched(site("build.json"))).json());
   const [runtime, wheel, sources, shims] = await Promise.all([
-    timed("start Pyodide", () => startPyodide(site)),
-    timed("fetch Edgewise", () => fetchWheel(site)),
-    timed("fetch the page's Python", () => Promise.all(python.map(async (name) => ({
+    timed("Pyodide", () => startPyodide(site)),
+    timed("wheel", async () => (await fetched(site((await build).wheel))).arrayBuffer()),
+    timed("page", () => Promise.all(python.map(async (name) => ({
       name, text: await (await fetched(site(name))).text(),
     })))),
-    timed("load the shims", async () => {
+    timed("shims", async () => {
       const loaded = await loadShims();
-      if (hinted) loaded.prefetch.start(site(prefetch).href, needs);
+      if (prefetch && usual(base)) loaded.prefetch.start(site((await build).models[0]).href, prefetch);
       return loaded;
     }),
   ]); // prettier-ignore
-  await timed("unpack Edgewise", async () => runtime.unpackArchive(wheel, "wheel"));
+  await timed("unpack", async () => runtime.unpackArchive(wheel, "wheel"));
   for (const { name, text } of sources) runtime.FS.writeFile(`/home/pyodide/${name}`, text);
-  const about = { base, timings, prefetched: hinted ? site(prefetch).href : "" };
-  await timed("import the page", async () => {
+  const about = { base, timings, model: site((await build).models[0]).href };
+  await timed("import", async () => {
     const main = runtime.pyimport(python[python.length - 1].replace(/\.py$/, ""));
     try {
       main.main({ ...guarded(shims), page, about });
@@ -89,18 +89,19 @@ async function boot({ base, python, prefetch, needs }) {
       main.destroy();
     }
   });
+  postMessage({ started: true });
+}
+
+/** Whether this address leaves it at the site's first model. @param {string} address */
+function usual(address) {
+  const query = new URL(address).searchParams;
+  return !query.has("model") && query.get("policy") !== "server";
 }
 
 /** @param {(path: string) => URL} site */
 async function startPyodide(site) {
   const { loadPyodide } = await import(site("vendor/pyodide/pyodide.mjs").href);
   return loadPyodide({ indexURL: site("vendor/pyodide/").href });
-}
-
-/** @param {(path: string) => URL} site */
-async function fetchWheel(site) {
-  const build = await (await fetched(site("build.json"))).json();
-  return (await fetched(site(build.wheel))).arrayBuffer();
 }
 
 async function loadShims() {

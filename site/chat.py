@@ -17,7 +17,7 @@ import contextlib
 from collections import deque
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import report
 import settings
@@ -27,8 +27,10 @@ from view import View
 from edgewise import debug
 from edgewise.errors import EdgewiseError, EmptyPromptError, InputError
 from edgewise.host.base import DeviceFacts
-from edgewise.host.browser import BrowserHost, Window
 from edgewise.tasks.chat import Chat
+
+if TYPE_CHECKING:
+    from edgewise.host.browser import BrowserHost
 
 
 @dataclass(eq=False, slots=True)
@@ -45,12 +47,13 @@ class ChatPage:
 
     def __init__(self, host: BrowserHost, view: View, site: str, chosen: settings.Settings) -> None:
         self._host, self._view, self._settings = host, view, chosen
-        self._opening = Opening(host, view, site, self._say_why_waiting, self._show)
+        self._opening = Opening(host, view, site, self._say_why_waiting, self.show)
         self._messages: list[dict[str, str]] = []
         self._waiting: deque[Question] = deque()
         self._current: Question | None = None
         self._answering = False
         self._serving: asyncio.Task[None] | None = None
+        self.starting: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Show what the device can do, then get the model, asked or not."""
@@ -73,7 +76,7 @@ class ChatPage:
     def _ask(self, text: str, element: str | None) -> None:
         self._view.property("error", "hidden", True)
         if not text or element is None:
-            self._show(EmptyPromptError("the question is empty", need="some text",
+            self.show(EmptyPromptError("the question is empty", need="some text",
                                         fix="Type a question first."))  # fmt: skip
             return
         self._waiting.append(Question(text, element))
@@ -118,6 +121,9 @@ class ChatPage:
             stream = chat.stream([*messages, asked], max_new_tokens=limit)
             async with aclosing(stream) as pieces:
                 async for piece in pieces:
+                    if not ids:
+                        self._opening.rest()  # a server may have had to load its model
+                        self._view.text(f"{element}/note", "Answering…")
                     text += piece.text
                     ids += piece.token_ids
                     self._view.append(f"{element}/text", piece.text)
@@ -163,7 +169,7 @@ class ChatPage:
     def _say_why_waiting(self) -> None:
         """Tell each waiting question what it waits for."""
         stage = self._opening.stage
-        reason = stage[0].lower() + stage[1:]
+        reason = stage[:1].lower() + stage[1:]
         waiting = list(self._waiting)
         if self._opening.chat is not None:
             reason = "the answer above comes first"
@@ -190,9 +196,9 @@ class ChatPage:
 
     def _fail(self, question: Question, error: BaseException) -> None:
         self._state(question.element, "failed", "Not answered; the message says why.")
-        self._show(error)
+        self.show(error)
 
-    def _show(self, error: BaseException) -> None:
+    def show(self, error: BaseException) -> None:
         """Show an error by name with what to do; a bug goes to the console as well."""
         if not isinstance(error, EdgewiseError):
             context = {"message": "in the chat page", "exception": error}
@@ -206,16 +212,17 @@ class ChatPage:
 
 def main(shims: Any) -> None:
     """Called once by worker.js."""
+    from edgewise.host.browser import BrowserHost, Window  # imports only in a browser
+
     window, host = Window(shims), BrowserHost(shims)
-    view = View(window.post)
     wrong: InputError | None = None
     try:
         chosen = settings.parse(window.address, window.default_model)
     except InputError as error:
         wrong, chosen = error, settings.Settings(window.default_model)
     debug.set_level(chosen.debug)
-    page = ChatPage(host, view, window.address, chosen)
+    page = ChatPage(host, View(window.post), window.address, chosen)
     if wrong is not None:
         page.show(wrong)
     window.listen(page.on_event)
-    asyncio.ensure_future(page.start())  # noqa: RUF006  
+    page.starting = asyncio.ensure_future(page.start())

@@ -12,7 +12,7 @@ from settings import Settings
 from view import View
 
 from edgewise.errors import DownloadError
-from edgewise.host.browser import BrowserHost
+from edgewise.host.base import Host
 from edgewise.router.place import Placement
 from edgewise.runtime.session import Progress
 from edgewise.tasks.chat import Chat
@@ -21,6 +21,7 @@ STAGES = {
     "download": "Downloading the model",
     "compile": "Compiling the model for this device",
     "load": "Putting the model on this device",
+    "server": "The server is loading its model",
 }
 
 
@@ -29,7 +30,7 @@ class Opening:
 
     def __init__(
         self,
-        host: BrowserHost,
+        host: Host,
         view: View,
         site: str,
         on_stage: Callable[[], None],
@@ -59,9 +60,14 @@ class Opening:
         return await Chat.open(self._host, settings.model, policy=settings.policy, server=server,
                                on_progress=self._progress)  # fmt: skip
 
+    def rest(self) -> None:
+        """Nothing is being got ready any more."""
+        self.stage = ""
+        self._view.property("loading", "hidden", True)
+
     def _opened(self, task: asyncio.Task[Chat]) -> None:
         self._task = None
-        self._view.property("loading", "hidden", True)
+        self.rest()
         error = task.exception()
         if error is not None:
             self._view.text("status", "")
@@ -69,21 +75,20 @@ class Opening:
             return
         self.chat = task.result()
         self._show_placement(self.chat.where)
-        where = "on the server" if self.chat.where.where == "server" else "on this device"
-        self._view.text("status", f"Ready. Answers are made {where}.")
+        self._view.text("status", f"Ready. {report.ready(self.chat.where)}")
         self._on_stage()
 
     async def _own_server(self) -> str | None:
         """The server that this site comes from, if it is one of ours."""
         try:
-            health = json.loads(await self._host.fetch_text(urljoin(self._site, "healthz")))
+            models = json.loads(await self._host.fetch_text(urljoin(self._site, "v1/models")))
         except (DownloadError, ValueError):
             return None
-        return urljoin(self._site, ".") if isinstance(health, dict) else None
+        return urljoin(self._site, ".") if isinstance(models, dict) else None
 
     def _progress(self, progress: Progress) -> None:
         self._enter(STAGES.get(progress.stage, progress.stage.capitalize()))
-        if progress.stage not in ("download", "load") or not progress.total:
+        if progress.stage not in ("download", "load", "server") or not progress.total:
             return
         detail = f"{report.size(progress.done)} of {report.size(progress.total)}"
         if progress.rate:
@@ -106,9 +111,9 @@ class Opening:
         self._on_stage()
 
     def _show_placement(self, where: Placement) -> None:
-        lost = [("rejected", candidate.where, candidate.reason) for candidate in where.rejected]
         self._view.property("where-title", "hidden", False)
+        self._view.text("device-ready", report.ready(where))
         self._view.text("candidates", "")
-        for state, name, reason in [("chosen", where.where, where.reason), *lost]:
-            parts = {"name": f"{name}:", "reason": f"{reason}."}
+        for state, row in report.candidates(where):
+            parts = {"name": f"{row.name}:", "reason": row.value}
             self._view.child("candidates", "candidate", parts, {"data-state": state})

@@ -7,10 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edgewise.errors import EdgewiseError
 from edgewise.host.base import DeviceFacts
-from edgewise.host.browser import Environment
+from edgewise.router.place import Placement
+from edgewise.tasks.chat import Stats
+
+if TYPE_CHECKING:
+    from edgewise.host.browser import Environment
+
+PLACES = {
+    "webgpu": "This device, WebGPU",
+    "reference": "This device, without a GPU",
+    "server": "The server",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +42,24 @@ def summary(facts: DeviceFacts | None) -> str:
     return f"WebGPU on {facts.name}{kind}{half}"
 
 
+def candidates(where: Placement) -> list[tuple[str, Row]]:
+    """The place that won and those that lost, each with its state for the page."""
+    lost = [("rejected", Row(_place(c.where), f"{c.reason}.", "")) for c in where.rejected]
+    return [("chosen", Row(_place(where.where), f"{where.reason}.", "")), *lost]
+
+
+def ready(where: Placement) -> str:
+    """Where answers come from, as a sentence."""
+    return f"Answers are made {'on the server' if where.where == 'server' else 'on this device'}."
+
+
 def device_rows(facts: DeviceFacts | None, why: EdgewiseError | None) -> list[Row]:
     """What the GPU offers, or why there is none."""
     if facts is None:
         reason = f"none: {why.what}" if why else "none"
-        return [Row("WebGPU", reason, "Would run the model here. The server answers instead.")]
+        return [
+            Row("WebGPU", reason, "Runs the model on this device; without it, a server has to.")
+        ]
     limits = facts.limits
     return [
         Row("WebGPU", facts.name + (" (software)" if facts.fallback else ""),
@@ -48,7 +72,7 @@ def device_rows(facts: DeviceFacts | None, why: EdgewiseError | None) -> list[Ro
         Row("Workgroup", f"{limits.get('maxComputeInvocationsPerWorkgroup', '?')} threads, "
             f"{_size(limits.get('maxComputeWorkgroupStorageSize'))} shared",
             "The size of a kernel's tiles."),
-        Row("Other features", _others(facts.features), "Not needed for this model."),
+        Row("Other features", _others(facts.features), ""),
     ]  # fmt: skip
 
 
@@ -60,8 +84,38 @@ def page_rows(environment: Environment) -> list[Row]:
             "The model is downloaded once and read from here afterwards."),
         Row("Isolated page", _yes(environment.isolated),
             "Shared memory and threads in Wasm. WebGPU needs neither."),
-        Row("Start of Python", _timings(environment.timings), "While it starts, weights download."),
+        Row("Start of Python", _seconds(_awaited(environment.timings)),
+            ", ".join(f"{phase} {_seconds(ms)}" for phase, ms in environment.timings.items())),
     ]  # fmt: skip
+
+
+def figures(stats: Stats, where: str) -> str:
+    """What an answer took, in one line."""
+    place = "on the server" if where == "server" else "on this device"
+    parts = [f"{stats.tokens} tokens"]
+    if stats.tokens_per_second:
+        parts.append(f"{stats.tokens_per_second:.1f} tokens/s")
+    first = stats.first_token_ms
+    parts.append(f"first token after {f'{first:.0f} ms' if first < 1e3 else _seconds(first)}")
+    parts.append(place)
+    if stats.finish == "cancelled":
+        parts.append("stopped")
+    return " · ".join(parts)
+
+
+def error_parts(error: EdgewiseError) -> dict[str, str]:
+    """An error as the parts of the page's error box."""
+    found = (("got", error.got), ("need", error.need), ("at", error.where))
+    return {
+        "code": f"{error.code}:",
+        "what": error.what,
+        "found": _sentence("; ".join(f"{key} {text}" for key, text in found if text)),
+        "fix": _sentence(error.fix or ""),
+    }
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else ""
 
 
 def size(nbytes: float) -> str:
@@ -78,6 +132,10 @@ def duration(seconds: float) -> str:
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
 
 
+def _place(where: str) -> str:
+    return PLACES.get(where, where)
+
+
 def _size(nbytes: int | None) -> str:
     return "not said" if nbytes is None else size(nbytes)
 
@@ -92,12 +150,12 @@ def _subgroups(facts: DeviceFacts) -> str:
     low, high = facts.subgroup_min, facts.subgroup_max
     if not high:
         return "yes"
-    return f"of {low}" if low == high else f"of {low} to {high}"
+    return f"{low} threads" if low == high else f"{low} to {high} threads"
 
 
 def _others(features: frozenset[str]) -> str:
     rest = sorted(features - {"shader-f16", "subgroups", "core-features-and-limits"})
-    return f"{len(rest)}: {', '.join(rest)}" if rest else "none"
+    return ", ".join(rest) or "none"
 
 
 def _free(environment: Environment) -> str:
@@ -107,5 +165,10 @@ def _free(environment: Environment) -> str:
     return f"{size(quota - usage)} free, {size(usage)} used"
 
 
-def _timings(timings: Mapping[str, float]) -> str:
-    return ", ".join(f"{phase} {ms:.0f} ms" for phase, ms in timings.items())
+def _seconds(ms: float) -> str:
+    return f"{ms / 1e3:.1f} s"
+
+
+def _awaited(timings: Mapping[str, float]) -> float:
+    """The phases that follow each other; the others run beside them."""
+    return sum(timings.get(phase, 0.0) for phase in ("Pyodide", "unpack", "import"))

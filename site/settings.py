@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import get_args
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 from edgewise.errors import InputError
-from edgewise.router.place import POLICIES, Policy
+from edgewise.router.place import Policy
+
+POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 
 @dataclass(frozen=True, slots=True)

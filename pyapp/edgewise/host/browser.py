@@ -19,8 +19,9 @@ from typing import Any
 import js
 from pyodide.ffi import JsException, create_proxy, jsnull, to_js
 
-from ..errors import DownloadError, EdgewiseError, NoDeviceError, ServerError, from_dict
+from ..errors import DownloadError, EdgewiseError, NoDeviceError, from_dict
 from ..store.base import Estimate, Run, RunResult
+from .answers import refusal, unreachable
 from .base import DeviceFacts, GenerateRequest, WeightFile
 
 
@@ -93,14 +94,11 @@ class BrowserHost:
         try:
             response = await js.fetch(url, _object(options))
             if response.status != 200:
-                raise _refused(url, int(response.status), str(await response.text()))
+                raise refusal(url, int(response.status), str(await response.text()))
             async for line in _lines(response.body.getReader()):
                 yield line
         except JsException as error:
-            raise ServerError(
-                f"server at {url}", got=str(error.message), need="an answer",
-                fix="check that the server runs and allows this page's origin",
-            ) from None  # fmt: skip
+            raise unreachable(url, str(error.message)) from None
         finally:
             stop.abort()
 
@@ -150,6 +148,7 @@ class Window:
     def __init__(self, shims: Any) -> None:
         self._page = shims.page
         self.address = str(shims.about.base)
+        self.default_model = str(shims.about.model)
 
     def post(self, updates: Sequence[Sequence[object]]) -> None:
         """Have the page apply these updates at once (see shims/page.js)."""
@@ -353,22 +352,15 @@ def _int_or_none(value: Any) -> int | None:
 
 
 async def _fetch(url: str, options: Mapping[str, object]) -> Any:
+    what = f"download of {url}"
     fix = "check the address, the network, and that the server allows this page's origin"
     try:
         response = await js.fetch(url, _object(options))
     except JsException as error:
-        raise DownloadError(url, got=str(error.message), need="an answer", fix=fix) from None
+        raise DownloadError(what, got=str(error.message), need="an answer", fix=fix) from None
     if not response.ok:
-        raise DownloadError(url, got=f"HTTP {response.status}", need="200 or 206", fix=fix)
+        raise DownloadError(what, got=f"HTTP {response.status}", need="200 or 206", fix=fix)
     return response
-
-
-def _refused(url: str, status: int, text: str) -> ServerError:
-    try:
-        message = json.loads(text)["error"]["message"]
-    except (ValueError, KeyError, TypeError):
-        message = text[:200]
-    return ServerError(f"server at {url}", got=f"HTTP {status}: {message}", need="200")
 
 
 async def _lines(reader: Any) -> AsyncIterator[str]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from ..errors import FormatError
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceFacts:
-    """Features and limits carry their WebGPU names (WebGPU, section 3.6).
+    """What a GPU says of itself.
 
-    `subgroup_min`, `subgroup_max`  sizes that the adapter names, 0 when it names none
-    `fallback`  a software adapter: correct, and as slow as the CPU it runs on
+    target       which kind of plan it runs: "webgpu".
+    name         the adapter's description, or vendor and architecture.
+    features     WebGPU feature names: "shader-f16", "subgroups", ...
+    limits       WebGPU limit names and their values.
+    subgroup_*   invocations of a subgroup; 0 where the device does not say.
+    fallback     a software adapter: correct, but slow.
     """
 
     target: str
@@ -23,8 +28,8 @@ class DeviceFacts:
     subgroup_max: int
     fallback: bool
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data with sorted features."""
+    def to_dict(self) -> dict[str, object]:
+        """Plain data, as `from_dict` and the shims have it."""
         return {
             "target": self.target,
             "name": self.name,
@@ -35,7 +40,23 @@ class DeviceFacts:
             "fallback": self.fallback,
         }
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> DeviceFacts:
-        """The inverse of `to_dict`."""
-        return cls(**{**data, "features": frozenset(data["features"])})
+    @staticmethod
+    def from_dict(data: Mapping[str, object]) -> DeviceFacts:
+        """The facts that `to_dict` or a shim wrote. Raises FormatError where one is missing."""
+        features, limits = data.get("features"), data.get("limits")
+        if not isinstance(features, Sequence) or not isinstance(limits, Mapping):
+            raise FormatError("facts of a device", got=str(sorted(data)),
+                              need="features and limits among them")  # fmt: skip
+        return DeviceFacts(
+            target=str(data.get("target", "webgpu")),
+            name=str(data.get("name") or "unnamed adapter"),
+            features=frozenset(map(str, features)),
+            limits={str(name): int(value) for name, value in limits.items()},
+            subgroup_min=_count(data.get("subgroup_min")),
+            subgroup_max=_count(data.get("subgroup_max")),
+            fallback=bool(data.get("fallback")),
+        )
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
