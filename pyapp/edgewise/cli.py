@@ -28,11 +28,12 @@ from edgewise.router.place import Policy, megabytes
 if TYPE_CHECKING:
     import socket
 
-    from edgewise.host.base import DeviceFacts, Host
+    from edgewise.host.base import Host
     from edgewise.runtime.session import Progress as LoadProgress
     from edgewise.runtime.session import Sampling
     from edgewise.server.engine import OpenChat
     from edgewise.store.manifest import Manifest
+    from edgewise.targets.device import DeviceFacts
     from edgewise.tasks.chat import Chat
 
 FAILED = 2
@@ -253,8 +254,8 @@ def doctor() -> None:
     from edgewise.host.cpython import default_store
 
     adapters = list_adapters()
-    for facts in adapters:
-        OUT.print(_adapter_table(facts))
+    for backend, facts in adapters:
+        OUT.print(_adapter_table(backend, facts))
     if not adapters:
         OUT.print(
             "No WebGPU adapter: models run on the NumPy reference, which is slow.\n"
@@ -263,8 +264,8 @@ def doctor() -> None:
     OUT.print(f"Store: {default_store()}")
 
 
-def _adapter_table(facts: DeviceFacts) -> Table:
-    table = Table(title=facts.name, title_justify="left", title_style="bold")
+def _adapter_table(backend: str, facts: DeviceFacts) -> Table:
+    table = Table(title=f"{facts.name}, {backend}", title_justify="left", title_style="bold")
     for column in ("fact", "here", "what it is good for"):
         table.add_column(column)
     for row in _adapter_rows(facts):
@@ -284,7 +285,6 @@ def _adapter_rows(facts: DeviceFacts) -> list[tuple[str, str, str]]:
         ("kind", "software" if facts.fallback else "hardware", "hardware is many times faster"),
         ("shader-f16", has("shader-f16"), "half precision: half the state, faster prefill"),
         ("subgroups", has("subgroups"), f"faster sums; size here {groups}"),
-        ("timestamp-query", has("timestamp-query"), "times of single kernels (EDGEWISE_DEBUG=1)"),
         ("largest buffer", room("maxBufferSize"), "bounds a model's state"),
         ("largest binding", room("maxStorageBufferBindingSize"), "larger weights are split"),
         (

@@ -55,6 +55,7 @@ def assert_same_as_reader(found: GGUF, path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_real_model_from_its_first_two_mebibytes(model_path: Path) -> None:
     with model_path.open("rb") as model:
         prefix = model.read(2 << 20)

@@ -67,6 +67,8 @@ def distance(got: Array, want: Array) -> Array:
 
 def worst(got: Array, want: Array, metric: str) -> float:
     """The largest distance between two arrays; infinite where one alone is NaN."""
+    if np.array_equal(got, want, equal_nan=True):
+        return 0.0  # most cases; the largest has 36 million elements
     if metric == "ULP":
         off = distance(got, want)
     else:

@@ -4,7 +4,7 @@ Writes `tests/formats/data/smollm2_tokens.json`. llama.cpp is the oracle because
 `tokenizer.ggml.pre` means; transformers 5.23 does not know "smollm" and joins digits to the space
 before them. It comes built, as an npm package, which is never a dependency of Edgewise:
 
-    npm install --prefix build/oracle node-llama-cpp@3.22.1
+    npm install --prefix build/oracle-node node-llama-cpp@3.22.1
     .venv/bin/python tests/oracles/smollm2_tokens.py
 
 For "qwen2" the strings are normalised (NFC) first: Qwen's own tokenizer.json does so, llama.cpp
@@ -24,7 +24,7 @@ import gguf
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / ".cache/models/SmolLM2-135M-Instruct.Q4_1.gguf"
-NODE = ROOT / "build/oracle"
+NODE = ROOT / "build/oracle-node"
 OUT = ROOT / "tests/formats/data/smollm2_tokens.json"
 
 PRE = ["smollm", "gpt-2", "default", "llama-bpe", "qwen2"]

@@ -80,6 +80,7 @@ def paired(block: BlockType, scale: NDArray[Any], minimum: NDArray[Any]) -> NDAr
     return both.view(np.uint32).reshape(len(scale), -1)
 
 
+@pytest.mark.gpu
 @pytest.mark.parametrize("block", QUANTISED, ids=lambda block: block.name)
 @pytest.mark.parametrize(("rows", "blocks"), [(1, 1), (3, 7), (67, 5)])
 def test_unpack_equals_split(wgpu_device: Any, block: BlockType, rows: int, blocks: int) -> None:
@@ -102,6 +103,7 @@ def test_unpack_equals_split(wgpu_device: Any, block: BlockType, rows: int, bloc
         assert (interleaved[:, 0] == CANARY).all(), "wrote to rows of another tensor"
 
 
+@pytest.mark.gpu
 def test_q4_0_minimum_for_every_scale(wgpu_device: Any) -> None:
     finite = [h for h in range(1 << 16) if h & 0x7C00 != 0x7C00]
     raw = b"".join(struct.pack("<H16x", half) for half in finite)
@@ -112,6 +114,7 @@ def test_q4_0_minimum_for_every_scale(wgpu_device: Any) -> None:
     np.testing.assert_array_equal(scales, paired(BLOCKS["Q4_0"], scale, minimum).ravel())
 
 
+@pytest.mark.gpu
 @pytest.mark.parametrize("type", FLOATS)
 @pytest.mark.parametrize(("rows", "k"), [(1, 1), (3, 7), (129, 65)])
 def test_unpack_equals_dequantise(wgpu_device: Any, type: str, rows: int, k: int) -> None:
@@ -128,6 +131,7 @@ def test_unpack_equals_dequantise(wgpu_device: Any, type: str, rows: int, k: int
     assert (interleaved[:, 0] == CANARY).all(), "wrote to rows of another tensor"
 
 
+@pytest.mark.gpu
 def test_every_f16_value(wgpu_device: Any) -> None:
     raw = np.arange(1 << 16, dtype=np.uint16).tobytes()
     shape = (1 << 8, 1 << 8)

@@ -138,7 +138,7 @@ def _added_tokens(metadata: Mapping[str, object], tokens: Sequence[str]) -> list
     key = "tokenizer.ggml.token_type"
     types = metadata.get(key, [])
     if not isinstance(types, list) or len(types) not in (0, len(tokens)):
-        raise _wrong(key, f"{_kind(types)}", f"a list of {len(tokens)} types")
+        raise _wrong(key, _kind(types), f"a list of {len(tokens)} types")
     return [
         {
             "id": id, "content": tokens[id], "single_word": False, "lstrip": False,

@@ -21,7 +21,7 @@ from ..dims import Dim
 from ..dtypes import DType
 from ..errors import GraphError
 from ..ops import OPS
-from ..ops.base import REQUIRED, Attr, Op, coerce, infer, snake
+from ..ops.base import REQUIRED, Attr, Op, coerce, infer, located, snake
 from .graph import Constant, Graph, Node, Source, Value
 from .verify import verify
 
@@ -197,10 +197,13 @@ def _method(op: Op) -> Callable[..., Any]:
             raise GraphError(f"{op.name} arguments", got=got, need=need, where=where)
         values = [given.get(name) for name in order[:n_inputs]]
         attrs: dict[str, Attr] = {}
-        for name, param in params.items():
-            attr = given.get(name, param.default)
-            if attr is not None and attr is not REQUIRED:
-                attrs[param.name] = coerce(param, attr)
+        try:
+            for name, param in params.items():
+                attr = given.get(name, param.default)
+                if attr is not None and attr is not REQUIRED:
+                    attrs[param.name] = coerce(param, attr)
+        except GraphError as error:
+            raise located(error, op.name, "/".join(self._origin)) from None
         return self.apply(op, list(values[0] or ()) if variadic else values, attrs)
 
     method.__name__ = op.method

@@ -7,7 +7,7 @@ which value replaces it after a run. Imports nothing that touches a machine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -17,7 +17,10 @@ from ..ops.base import Attr, Shape, Value
 Part = Literal["values", "codes", "scale", "minimum"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
-__all__ = ["PARTS", "Attr", "Constant", "Graph", "Node", "Part", "Source", "Value", "specialise"]
+__all__ = [
+    "PARTS", "Attr", "Constant", "Graph", "Node", "Part", "Source", "Value", "bound_attr",
+    "specialise", "symbols_of",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +108,12 @@ def bound_attr(attr: Attr, bindings: Mapping[str, int]) -> Attr:
     if isinstance(attr, tuple):
         return tuple(bound_attr(each, bindings) for each in attr)
     return attr
+
+
+def symbols_of(attr: Attr) -> Iterator[tuple[str, int]]:
+    """The symbols in an attribute or a shape, with their bounds."""
+    if isinstance(attr, Expr):
+        yield from attr.bounds
+    elif isinstance(attr, tuple):
+        for each in attr:
+            yield from symbols_of(each)

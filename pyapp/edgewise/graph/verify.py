@@ -6,13 +6,11 @@ state has one version at a time, since targets keep all its versions in the same
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from ..dims import Expr
 from ..errors import DTypeError, GraphError, ShapeError
 from ..ops import OPS
 from ..ops.base import infer
-from .graph import PARTS, Attr, Constant, Graph, Node, Value
+from .graph import PARTS, Attr, Constant, Graph, Node, Value, symbols_of
 
 
 def verify(graph: Graph) -> None:
@@ -51,16 +49,8 @@ def _define(graph: Graph, name: str, defined: set[str], where: str) -> None:
     defined.add(name)
 
 
-def _symbols(attr: Attr) -> Iterator[tuple[str, int]]:
-    if isinstance(attr, Expr):
-        yield from attr.bounds
-    elif isinstance(attr, tuple):
-        for each in attr:
-            yield from _symbols(each)
-
-
 def _check_symbols(graph: Graph, attr: Attr, where: str) -> None:
-    for name, bound in _symbols(attr):
+    for name, bound in symbols_of(attr):
         if graph.symbols.get(name) != bound:
             raise GraphError(f"symbol {name!r}", got=f"bound {bound}",
                              need=f"one of {dict(graph.symbols)}", where=where)  # fmt: skip

@@ -6,13 +6,15 @@ What is heavy (wgpu, tokenizers, httpx) is imported when it is first used, so th
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgewise.errors import DownloadError, FormatError, NoDeviceError
+from edgewise import debug
+from edgewise.errors import DownloadError, FormatError, NoDeviceError, StoreError
 from edgewise.host.answers import refusal, unreachable
 from edgewise.host.base import Device
 from edgewise.host.files import FileStore, is_remote, local_path, read_range
@@ -66,9 +68,21 @@ class CPythonHost:
         from edgewise.host.reference import ReferenceDevice
 
         try:
-            return await NativeDevice.open(self.store)
-        except NoDeviceError:
-            return ReferenceDevice(self.store)
+            return NativeDevice(self._object)
+        except NoDeviceError as error:
+            debug.say(debug.TIMINGS, "host", str(error))
+            return ReferenceDevice(self._object)
+
+    async def _object(self, hash: str) -> bytes:
+        data = await asyncio.to_thread(self.store.get, hash)
+        if data is None:
+            raise StoreError(
+                "an object of the model is gone from the store",
+                got="nothing, or bytes that fail their hash",
+                need=hash,
+                fix="open the model again: what is missing is fetched",
+            )
+        return data
 
     async def fetch_text(self, url: str) -> str:
         """The text behind an http(s) or file URL, or a path. Raises DownloadError."""

@@ -115,10 +115,10 @@ class _Llama:
         values = b.kv_update(v_state, v, start=self.past)
         b.update(k_state, keys)
         b.update(v_state, values)
-        seen = b.attention(
+        mixed = b.attention(
             self.rotary(q), keys, values, past=self.past, scale=config.head_dim**-0.5
         )
-        flat = b.reshape(seen, new_shape=(self.seq, config.heads * config.head_dim))
+        flat = b.reshape(mixed, new_shape=(self.seq, config.heads * config.head_dim))
         out: Value = b.add(x, self.product(flat, self.matrix(f"{blk}.attn_output.weight"), F32))
         return out
 

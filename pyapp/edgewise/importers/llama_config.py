@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from math import inf
 from struct import pack, unpack
 from typing import Any, Protocol
 
@@ -201,14 +200,17 @@ def _check_values(what: str, named: Mapping[str, tuple[str, object]]) -> None:
         raise FormatError(what, got=", ".join(got), need=", ".join(need))
 
 
-_NEED = {"int": "an integer above 0", "float": "a number above 0", "bool": "true or false"}
+_NEED = {
+    "int": "an integer from 1 to 2^31 - 1", "float": "a number from 1e-30 to 1e30",
+    "bool": "true or false",
+}  # fmt: skip
 
 
 def _fits(value: object, kind: str) -> bool:
     if kind == "bool" or isinstance(value, bool):
         return kind == "bool" and isinstance(value, bool)
     if isinstance(value, float):
-        return kind == "float" and 0 < value < inf
+        return kind == "float" and 1e-30 <= value <= 1e30  # well inside float32
     return isinstance(value, int) and 0 < value < 2**31
 
 

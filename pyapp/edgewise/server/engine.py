@@ -194,6 +194,7 @@ class _Job:
                 if self._left.is_set():
                     self._chat.stop()
                 self._here.call_soon_threadsafe(self.arrived.put_nowait, piece)
+                await asyncio.sleep(0)  # a device may never wait; this lets `stop` in
         return self._chat.stats
 
     def leave(self) -> bool:

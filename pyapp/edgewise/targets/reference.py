@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ..dims import evaluate
 from ..dtypes import DType
 from ..errors import DTypeError, InputError, ShapeError
-from ..graph.graph import Constant, Graph, Node, bound_attr
+from ..graph.graph import Constant, Graph, Node, bound_attr, symbols_of
 from ..ops import OPS
 from ..passes.decompose import decompose
 
@@ -81,7 +81,8 @@ class Reference:
         fixed, steps = [], []
         known = set(self.graph.constants)
         for node in self.graph.nodes:
-            if known.issuperset(name for name in node.inputs if name):
+            symbolic = any(True for attr in node.attrs.values() for _ in symbols_of(attr))
+            if not symbolic and known.issuperset(name for name in node.inputs if name):
                 fixed.append(node)
                 known.update(node.outputs)
             else:
