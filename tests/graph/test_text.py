@@ -18,8 +18,9 @@ from edgewise.passes.pipeline import run
 from tests.graphs import Decoder
 
 # words of the text form itself, words that look like numbers, and anything at all
-names = st.sampled_from(["x", "input", "inf", "nan", "_", "true", "float32", "0x1", "1e5", "a b",
-                         'q"', "blk.0.w", "é\u2028", "-3", "3*seq", ""]) | st.text(max_size=4)  # fmt: skip
+odd = ["x", "input", "inf", "nan", "_", "true", "float32", "0x1", "1e5", "a b", 'q"', "blk.0.w",
+       "é\u2028", "-3", "3*seq", ""]  # fmt: skip
+names = st.sampled_from(odd) | st.text(max_size=4)
 symbols = st.dictionaries(st.sampled_from(["seq", "past", "inf", "x", "e5", "float32"]),
                           st.integers(0, 999), max_size=3)  # fmt: skip
 
@@ -56,7 +57,7 @@ def graphs(draw: st.DrawFn) -> Graph:
         constants[name] = Constant(values[name], None if inline else source,
                                    draw(st.binary(max_size=5)) if inline else None)  # fmt: skip
     nodes = tuple(
-        Node(draw(st.sampled_from(["add", "odd op"][:1])),
+        Node("add",
              tuple(draw(st.lists(st.none() | st.sampled_from(every), max_size=3))), (name,),
              draw(st.dictionaries(st.sampled_from(["axis", "newShape"]), attrs(bounds))),
              draw(names))
@@ -73,7 +74,7 @@ def _typed(graph: Graph) -> str:
                  for node in graph.nodes])  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(graphs())
 def test_printing_and_parsing_is_the_identity(graph: Graph) -> None:
     text = print_graph(graph)
