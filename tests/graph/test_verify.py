@@ -152,6 +152,20 @@ def test_the_builder_refuses_what_is_not_its_own() -> None:
             refused()
 
 
+def test_one_state_cannot_hold_both_keys_and_values() -> None:
+    b = GraphBuilder("one")
+    x = b.input("x", DType.FLOAT32, (2, 4))
+    codes, scale = b.input("c", DType.INT8, (4, 4)), b.input("s", DType.FLOAT16, (4, 1))
+    state = b.state("kv", DType.FLOAT32, (5, 1, 4))
+    weights = [codes, scale, None] * 3
+    q, _, v = b.quantized_qkv(x, *weights, None, state, state, heads=1, kv_heads=1, start=0,
+                              theta=1e4, dims=4, interleaved=True, dtype=DType.FLOAT32)  # fmt: skip
+    b.output("q", q)
+    b.update(state, v)
+    with pytest.raises(GraphError, match="two updates in one node"):
+        b.build()
+
+
 def test_fresh_names_avoid_given_ones() -> None:
     b = GraphBuilder("names")
     x = b.input("neg_1", DType.FLOAT32, (3,))
