@@ -118,10 +118,13 @@ def product(dims: tuple[Dim, ...]) -> Dim:
     """The number of elements of a shape with at most one symbolic dimension that is not 1."""
     total: Dim = 1
     for dim in dims:
-        if isinstance(dim, Expr) and isinstance(total, Expr):
+        if isinstance(total, int):
+            total = dim * total
+        elif isinstance(dim, int):
+            total = total * dim
+        else:
             raise ShapeError("number of elements", got=f"shape {dims}",
                              need="at most one symbolic dimension")  # fmt: skip
-        total = total * dim
     return total
 
 
@@ -139,5 +142,5 @@ def parse(text: str, bounds: Mapping[str, int]) -> Dim:
                              need=f"one of {sorted(bounds)}")  # fmt: skip
         term: Dim = int(number) if name is None else symbol(name, bounds[name])
         total = total + term * (int(factor or 1) * (-1 if sign == "-" else 1))
-        rest = rest[match.end():]
+        rest = rest[match.end() :]
     return total

@@ -1,1 +1,1 @@
-"""Graph to something that runs: the NumPy reference, WebGPU."""
+"""Targets: a graph becomes a plan for one kind of device."""

@@ -1,0 +1,35 @@
+# Two commands matter: `make serve` and `make test`. Each sets up what it needs by itself.
+SHELL := /bin/bash
+PY := .venv/bin/python
+# Set-up puts Node.js there where the system has none.
+export PATH := $(PATH):$(CURDIR)/.venv/bin
+
+.PHONY: serve test lint format site clean setup-serve setup-test
+
+serve: setup-serve site
+	.venv/bin/edgewise serve --site build/site
+
+test: setup-test lint site
+	$(PY) -m pytest --no-skips
+
+lint:
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	node_modules/.bin/tsc --project .
+
+format:
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
+
+site:
+	$(PY) tools/build_site.py
+
+setup-serve:
+	@python3 tools/setup.py serve
+
+setup-test:
+	@python3 tools/setup.py test
+
+clean:
+	rm -rf build

@@ -1,0 +1,295 @@
+"""The command line: `edgewise pack | serve | chat | doctor`.
+
+Each command only reads its options, calls the layer that does the work, and prints. An error of
+Edgewise's ends with exit code 2 and no traceback, unless EDGEWISE_DEBUG is set. Imports happen
+in the commands, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.table import Table
+from rich.text import Text
+
+from edgewise import __version__, debug
+from edgewise.errors import EdgewiseError, FormatError, HostError, InputError
+from edgewise.router.place import Policy, megabytes
+
+if TYPE_CHECKING:
+    import socket
+
+    from edgewise.host.base import Host
+    from edgewise.runtime.session import Progress as LoadProgress
+    from edgewise.runtime.session import Sampling
+    from edgewise.server.engine import OpenChat
+    from edgewise.store.manifest import Manifest
+    from edgewise.targets.device import DeviceFacts
+    from edgewise.tasks.chat import Chat
+
+FAILED = 2
+OUT, ERR = Console(highlight=False), Console(stderr=True, highlight=False)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+class Commands(click.Group):
+    """Turns an `EdgewiseError` into a message and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """See `click.Group`."""
+        try:
+            return super().invoke(ctx)
+        except EdgewiseError as error:
+            if debug.level():
+                raise
+            print_error(error)
+            ctx.exit(FAILED)
+
+
+def print_error(error: EdgewiseError) -> None:
+    """Every field of an error that is set, one a line."""
+    ERR.print(Text(f"{error.code}: {error.what}", style="bold red"))
+    for name in ("got", "need", "where", "fix"):
+        value = getattr(error, name)
+        if value:
+            ERR.print(Text(f"  {name:<5} ", style="bold").append(value, style="default"))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edgewise")
+def main() -> None:
+    """Python AI that runs in the browser when it can and on your server when it must."""
+
+
+@main.command()
+@click.argument("model", type=FILE)
+@click.option("-o", "--out", type=FOLDER, required=True, help="Where the manifest goes.")
+def pack(model: Path, out: Path) -> None:
+    """Write the manifest and tokenizer of a GGUF file; the file itself stays as it is."""
+    from edgewise.store.pack import pack as pack_model
+
+    written = pack_model(model, out)
+    OUT.print(Text(str(written)))
+
+
+@main.command()
+@click.option("--model", type=FILE, help="A manifest; by default the first model of the site.")
+@click.option("--site", type=FOLDER, help="A built site to serve next to the API.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--token", envvar="EDGEWISE_TOKEN", help="What clients must send as bearer token.")
+def serve(model: Path | None, site: Path | None, host: str, port: int, token: str | None) -> None:
+    """Serve a model in OpenAI's form, a site, or both."""
+    import uvicorn
+
+    from edgewise.host.cpython import CPythonHost
+    from edgewise.server.app import create_app
+    from edgewise.server.engine import Engine
+
+    model = model or _model_of_site(site)
+    if model is None and site is None:
+        raise InputError("nothing to serve", need="--model MANIFEST, --site DIR, or both")
+    engine = None
+    if model is not None:
+        manifest, opener = _read_manifest(model), _opener(CPythonHost, str(model))
+        engine = Engine(manifest.name, opener)
+    app = create_app(engine, site=site, token=token)
+    listener = _listen(host, port)
+    address, taken = listener.getsockname()[:2]
+    OUT.print(f"Edgewise serves http://{address}:{taken} (Ctrl+C ends it)")
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _model_of_site(site: Path | None) -> Path | None:
+    """The manifest that the site's build names first."""
+    index = site / "build.json" if site else None
+    if site is None or index is None or not index.is_file():
+        return None
+    models = json.loads(index.read_text()).get("models", [])
+    return site / models[0] if models else None
+
+
+def _read_manifest(path: Path) -> Manifest:
+    from edgewise.store.manifest import Manifest
+
+    try:
+        return Manifest.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise FormatError(
+            "the manifest cannot be read",
+            got=str(error),
+            fix="make one with `edgewise pack model.gguf -o DIR`",
+        ) from None
+
+
+def _opener(make_host: Callable[[], Host], url: str) -> OpenChat:
+    async def open_chat(on_progress: Callable[[LoadProgress], None]) -> Chat:
+        from edgewise.tasks.chat import Chat
+
+        return await Chat.open(make_host(), url, policy="local", on_progress=on_progress)
+
+    return open_chat
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    import socket
+
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise HostError(
+            f"cannot listen on {host}:{port}", got=error.strerror, fix="choose another --port"
+        ) from None
+
+
+@main.command()
+@click.argument("question")
+@click.option("--model", help="A manifest, by path or URL.")
+@click.option("--server", help="Address of an Edgewise server, such as http://127.0.0.1:8000.")
+@click.option("--policy", type=click.Choice(get_args(Policy)), default="auto", show_default=True)
+@click.option("--token", envvar="EDGEWISE_TOKEN", help="The server's bearer token.")
+@click.option("--max-tokens", default=256, show_default=True, type=click.IntRange(1))
+@click.option("--temperature", default=0.0, show_default=True, type=click.FloatRange(0, 2))
+@click.option("--seed", default=0, show_default=True)
+def chat(
+    question: str,
+    model: str | None,
+    server: str | None,
+    policy: Policy,
+    token: str | None,
+    max_tokens: int,
+    temperature: float,
+    seed: int,
+) -> None:
+    """Ask a question; the answer streams to the terminal."""
+    from edgewise.runtime.session import Sampling
+
+    if model is None and policy == "auto" and server is not None:
+        policy = "server"
+    if model is None and policy != "server":
+        raise InputError("no model", need="--model MANIFEST, or --server ADDRESS")
+    sampling = Sampling(temperature=temperature, seed=seed)
+    asyncio.run(_answer(question, model or "", policy, server, token, max_tokens, sampling))
+
+
+async def _answer(
+    question: str,
+    model: str,
+    policy: Policy,
+    server: str | None,
+    token: str | None,
+    max_tokens: int,
+    sampling: Sampling,
+) -> None:
+    from edgewise.host.cpython import CPythonHost
+    from edgewise.tasks.chat import Chat
+
+    with _bars() as bars:
+        chat = await Chat.open(
+            CPythonHost(),
+            model,
+            policy=policy,
+            server=server,
+            token=token,
+            on_progress=_reporter(bars),
+        )
+    try:
+        messages = [{"role": "user", "content": question}]
+        pieces = chat.stream(messages, max_new_tokens=max_tokens, sampling=sampling)
+        async with aclosing(pieces):
+            async for piece in pieces:
+                sys.stdout.write(piece.text)
+                sys.stdout.flush()
+        sys.stdout.write("\n")
+        stats = chat.stats
+        ERR.print(
+            f"{stats.tokens} tokens, {stats.tokens_per_second:.1f} a second,"
+            f" the first after {stats.first_token_ms:.0f} ms; {chat.where.where}:"
+            f" {chat.where.reason}",
+            style="dim",
+        )
+    finally:
+        await chat.close()
+
+
+def _bars() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=ERR,
+        transient=True,
+    )
+
+
+def _reporter(bars: Progress) -> Callable[[LoadProgress], None]:
+    """Shows each stage of loading as a bar."""
+    shown = {}
+
+    def report(progress: LoadProgress) -> None:
+        if progress.stage not in shown:
+            shown[progress.stage] = bars.add_task(progress.stage)
+        bars.update(shown[progress.stage], completed=progress.done, total=progress.total)
+
+    return report
+
+
+@main.command()
+def doctor() -> None:
+    """Show what this machine has, and what each thing is good for."""
+    from edgewise.host.adapters import list_adapters
+    from edgewise.host.cpython import default_store
+
+    adapters = list_adapters()
+    for backend, facts in adapters:
+        OUT.print(_adapter_table(backend, facts))
+    if not adapters:
+        OUT.print(
+            "No WebGPU adapter: models run on the NumPy reference, which is slow.\n"
+            "  fix: install a Vulkan driver (Debian: mesa-vulkan-drivers runs on the CPU)"
+        )
+    OUT.print(f"Store: {default_store()}")
+
+
+def _adapter_table(backend: str, facts: DeviceFacts) -> Table:
+    table = Table(title=f"{facts.name}, {backend}", title_justify="left", title_style="bold")
+    for column in ("fact", "here", "what it is good for"):
+        table.add_column(column)
+    for row in _adapter_rows(facts):
+        table.add_row(*row)
+    return table
+
+
+def _adapter_rows(facts: DeviceFacts) -> list[tuple[str, str, str]]:
+    def has(feature: str) -> str:
+        return "yes" if feature in facts.features else "no"
+
+    def room(limit: str) -> str:
+        return megabytes(facts.limits.get(limit, 0))
+
+    groups = f"{facts.subgroup_min} to {facts.subgroup_max}" if facts.subgroup_max else "unknown"
+    return [
+        ("kind", "software" if facts.fallback else "hardware", "hardware is many times faster"),
+        ("shader-f16", has("shader-f16"), "half precision: half the state, faster prefill"),
+        ("subgroups", has("subgroups"), f"faster sums; size here {groups}"),
+        ("largest buffer", room("maxBufferSize"), "bounds a model's state"),
+        ("largest binding", room("maxStorageBufferBindingSize"), "larger weights are split"),
+        (
+            "workgroup memory",
+            f"{facts.limits.get('maxComputeWorkgroupStorageSize', 0)} bytes",
+            "bounds the tiles of matrix kernels",
+        ),
+    ]

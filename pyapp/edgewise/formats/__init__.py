@@ -1,0 +1,1 @@
+"""Bytes to plain data: GGUF, quantised blocks, tokenizers. Knows no graph; imports no NumPy."""

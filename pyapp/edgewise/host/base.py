@@ -1,0 +1,173 @@
+"""What Edgewise asks of a machine: a device, a store, text over HTTP, a tokenizer, a clock.
+
+Everything above this layer gets a `Host` passed in and knows no other door to the world, so it
+runs the same in a page's worker and in a process. Waiting is async on both. Weight bytes do not
+pass through these protocols: a device takes them from the store by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..store.base import ObjectStore, Segment
+from ..targets.device import DeviceFacts
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFile:
+    """The file that a plan's weights are byte ranges of: the segments that it consists of, in
+    order. All of them are in the host's store under their hashes when a plan is loaded."""
+
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateRequest:
+    """One run of the decode loop.
+
+    tokens          what is to be read: the prompt's tokens that are not yet in the state.
+    past            how many tokens the state holds already.
+    max_new_tokens  the loop ends after this many, or with one of `stop_ids`.
+    uniforms        a random number in [0, 1) for each new token, for sampling.
+    batch           new tokens handed over at a time.
+    in_flight       decode steps submitted ahead of the last token that was read.
+    """
+
+    tokens: tuple[int, ...]
+    past: int
+    max_new_tokens: int
+    stop_ids: frozenset[int]
+    uniforms: tuple[float, ...]
+    batch: int
+    in_flight: int
+
+
+class Tokenizer(Protocol):
+    """Text to token ids and back, as the model's tokenizer.json says."""
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of `text`; special tokens in it are recognised, none is added."""
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of `ids`, special tokens left out; bytes that are no character are U+FFFD."""
+        ...
+
+
+class Executable(Protocol):
+    """One plan, loaded on one device. After DeviceLostError it is dead: load a new one."""
+
+    @property
+    def nbytes(self) -> int:
+        """Device memory that it holds."""
+        ...
+
+    async def write(self, name: str, data: bytes) -> None:
+        """Set an input or a state by its public name."""
+        ...
+
+    async def read(self, name: str) -> bytes:
+        """The bytes of an output or a state by its public name."""
+        ...
+
+    async def clear(self, name: str) -> None:
+        """Zero a state."""
+        ...
+
+    async def run(self, program: str, bindings: Mapping[str, int]) -> None:
+        """Run one program with these values for its symbols."""
+        ...
+
+    def generate(self, request: GenerateRequest) -> AsyncIterator[list[int]]:
+        """Read and decode; yields batches of new ids, a stop id being the last if it came."""
+        ...
+
+    def cancel(self) -> None:
+        """The running `generate` ends after the steps in flight."""
+        ...
+
+    async def close(self) -> None:
+        """Free the device memory."""
+        ...
+
+
+class Device(Protocol):
+    """A device that was opened."""
+
+    @property
+    def facts(self) -> DeviceFacts:
+        """What it says of itself."""
+        ...
+
+    async def load(
+        self, plan: str, weights: WeightFile, on_progress: Callable[[int, int], None]
+    ) -> Executable:
+        """Make a plan (JSON) runnable: buffers, pipelines, weights from the store.
+
+        on_progress  called with (bytes on the device, bytes of all weights).
+
+        Raises StoreError for an object that is gone or fails its hash, HostError.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give the device back; what was loaded on it is gone."""
+        ...
+
+
+class Host(Protocol):
+    """One machine. Raises only errors of `edgewise.errors`."""
+
+    @property
+    def name(self) -> str:
+        """ "browser" or "cpython"."""
+        ...
+
+    @property
+    def store(self) -> ObjectStore:
+        """Where this machine keeps objects and documents."""
+        ...
+
+    async def open_device(self) -> Device:
+        """The best device here. Raises NoDeviceError where there is none."""
+        ...
+
+    async def fetch_text(self, url: str) -> str:
+        """A small document. Raises DownloadError."""
+        ...
+
+    async def fetch_range(self, url: str, offset: int, nbytes: int) -> tuple[bytes, int]:
+        """At most `nbytes` bytes of a file from `offset` on, and the whole file's size.
+
+        For headers only. Raises DownloadError, also for a server without Range.
+        """
+        ...
+
+    def stream_lines(
+        self, url: str, body: Mapping[str, object], headers: Mapping[str, str]
+    ) -> AsyncIterator[str]:
+        """POST `body` as JSON; the answer's lines as they arrive, without their ends.
+
+        Raises ServerError for a server that cannot be reached, that answers with another
+        status than 200 (with its message), or that stops in the middle.
+        """
+        ...
+
+    def tokenizer(self, tokenizer_json: str) -> Tokenizer:
+        """A tokenizer.json made usable. Raises FormatError."""
+        ...
+
+    def render(
+        self, template: str, messages: Sequence[Mapping[str, str]], *, bos: str, eos: str
+    ) -> str:
+        """A chat template's prompt for `messages`, ending where the answer begins.
+
+        Raises FormatError for a bad template, InputError for messages that it refuses.
+        """
+        ...
+
+    def clock(self) -> float:
+        """Milliseconds that only grow."""
+        ...

@@ -1,0 +1,194 @@
+"""The Plan: kernels, buffers, weights and programs, as data.
+
+Executors (`shims/webgpu.js`, `host/native.py`) know no operator: they make the buffers, run each
+weight's steps once as its bytes arrive, and run a program's steps in order. A step's group
+counts may depend on a few integers (the symbols), which an executor also hands to every kernel
+in a *slot*: a small uniform block, one for each run in flight, at @group(1) @binding(0).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..dims import Dim
+from ..errors import FormatError
+
+FORMAT = "edgewise-plan/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One compute shader: its source, pipeline constants, and how each binding is accessed.
+
+    `bindings[i]` is "read" or "write" (read_write) for @group(0) @binding(i).
+    """
+
+    name: str
+    code: str
+    bindings: tuple[str, ...]
+    constants: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of workgroups: ceil((Σ terms·symbols + constant) / divisor), at least 0."""
+
+    terms: Mapping[str, int]
+    constant: int
+    divisor: int
+
+
+def count(dim: Dim, divisor: int = 1) -> Count:
+    """ceil(dim / divisor) as a Count."""
+    if isinstance(dim, int):
+        return Count({}, dim, divisor)
+    return Count(dict(dim.terms), dim.constant, divisor)
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A range of a buffer, in bytes."""
+
+    buffer: int
+    offset: int
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One dispatch. `origin` names the node it came from, for timings and errors."""
+
+    kernel: int
+    bindings: tuple[Binding, ...]
+    groups: tuple[Count, Count, Count]
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """Device memory. `kind`: weights, arena, state, input, output or staging."""
+
+    name: str
+    kind: str
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A byte range of the model file that goes to the device in one upload.
+
+    The executor writes bytes `start` to `start + nbytes` of the file to the staging buffer at
+    offset 0 and runs `steps`, which repack them from there into the kernels' layout.
+    """
+
+    tensor: str
+    start: int
+    nbytes: int
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The uniform block of one run: u32 symbols in order, then small inputs at byte offsets.
+
+    `inputs`  name -> (offset, nbytes)
+    `draw`    offset of the f32 that a decode loop replaces by a random number each step, or -1
+    """
+
+    symbols: tuple[str, ...]
+    inputs: Mapping[str, tuple[int, int]]
+    draw: int
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one graph became on one kind of device."""
+
+    target: str
+    features: tuple[str, ...]
+    symbols: Mapping[str, int]
+    kernels: tuple[Kernel, ...]
+    buffers: tuple[Buffer, ...]
+    weights: tuple[Weight, ...]
+    programs: Mapping[str, tuple[Step, ...]]
+    values: Mapping[str, Binding]  # inputs, outputs and states by public name
+    slot: Slot
+    peak_live: int  # bytes of intermediate tensors alive at once, at most
+
+    @property
+    def nbytes(self) -> int:
+        """Device memory that the plan holds while it is loaded, staging left out."""
+        return sum(buffer.nbytes for buffer in self.buffers if buffer.kind != "staging")
+
+    def to_json(self) -> str:
+        """One line of JSON: what the executors read."""
+        data = {
+            "format": FORMAT,
+            "target": self.target,
+            "features": self.features,
+            "symbols": self.symbols,
+            "kernels": [[k.name, k.code, k.bindings, dict(k.constants)] for k in self.kernels],
+            "buffers": [[b.name, b.kind, b.nbytes] for b in self.buffers],
+            "weights": [
+                [w.tensor, w.start, w.nbytes, list(map(_step_data, w.steps))] for w in self.weights
+            ],
+            "programs": {
+                name: list(map(_step_data, steps)) for name, steps in self.programs.items()
+            },
+            "values": {name: [b.buffer, b.offset, b.nbytes] for name, b in self.values.items()},
+            "slot": [self.slot.symbols, self.slot.inputs, self.slot.draw, self.slot.nbytes],
+            "peak_live": self.peak_live,
+        }
+        return json.dumps(data, separators=(",", ":"))
+
+
+def _step_data(step: Step) -> list[Any]:
+    return [
+        step.kernel,
+        [[b.buffer, b.offset, b.nbytes] for b in step.bindings],
+        [[c.terms, c.constant, c.divisor] for c in step.groups],
+        step.origin,
+    ]
+
+
+def from_json(text: str) -> Plan:
+    """The inverse of `Plan.to_json`. Raises FormatError for anything else."""
+    try:
+        data = json.loads(text)
+        if data["format"] != FORMAT:
+            raise KeyError("format")
+        return _plan(data)
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise FormatError("plan", got=repr(exc), need=FORMAT, fix="compile it again") from exc
+
+
+def _step(data: list[Any]) -> Step:
+    kernel, bindings, groups, origin = data
+    x, y, z = (Count(*group) for group in groups)
+    return Step(kernel, tuple(Binding(*b) for b in bindings), (x, y, z), origin)
+
+
+def _steps(data: list[Any]) -> tuple[Step, ...]:
+    return tuple(map(_step, data))
+
+
+def _plan(data: dict[str, Any]) -> Plan:
+    symbols, inputs, draw, nbytes = data["slot"]
+    return Plan(
+        target=data["target"],
+        features=tuple(data["features"]),
+        symbols=data["symbols"],
+        kernels=tuple(
+            Kernel(n, code, tuple(b), tuple(c.items())) for n, code, b, c in data["kernels"]
+        ),
+        buffers=tuple(Buffer(*buffer) for buffer in data["buffers"]),
+        weights=tuple(Weight(t, at, n, _steps(steps)) for t, at, n, steps in data["weights"]),
+        programs={name: _steps(steps) for name, steps in data["programs"].items()},
+        values={name: Binding(*binding) for name, binding in data["values"].items()},
+        slot=Slot(tuple(symbols), {k: (at, n) for k, (at, n) in inputs.items()}, draw, nbytes),
+        peak_live=data["peak_live"],
+    )

@@ -1,0 +1,41 @@
+"""What this machine is, asked once before a placement: its device, and its room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgewise.errors import HostError
+from edgewise.host.base import DeviceFacts, Host
+from edgewise.router.place import Room
+from edgewise.store.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """`facts` of the device, or None and then `why_no_device`; `room` for one model."""
+
+    facts: DeviceFacts | None
+    why_no_device: HostError | None
+    room: Room
+
+
+async def probe(host: Host, manifest: Manifest) -> Probe:
+    """Ask `host` for its device and for room for the model. Downloads nothing."""
+    room = await _room(host, manifest)
+    try:
+        device = await host.open_device()
+    except HostError as error:
+        return Probe(None, error, room)
+    facts = device.facts
+    await device.close()
+    return Probe(facts, None, room)
+
+
+async def _room(host: Host, manifest: Manifest) -> Room:
+    known = [segment for segment in manifest.segments if segment.hash is not None]
+    there = await host.store.has([segment.hash or "" for segment in known])
+    stored = sum(s.nbytes for s, is_there in zip(known, there, strict=True) if is_there)
+    estimate = await host.store.estimate()
+    if estimate.quota is None or estimate.usage is None:
+        return Room(stored=stored)
+    return Room(storage=max(estimate.quota - estimate.usage, 0), stored=stored)

@@ -1,0 +1,180 @@
+"""The store of CPython: a folder. What `shims/store.js` is over Cache Storage, over files.
+
+    objects/ab/cdef…   the object whose SHA-256 is abcdef…
+    texts/…            a named document, its own digest in the first line
+    tmp/               bytes on their way; what lies there after a crash is nothing
+
+Bytes are written to tmp/, synced, and renamed into place, so an object is whole or not there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import TypeAlias
+
+from edgewise.errors import HashMismatchError, QuotaError, StoreError
+from edgewise.store.base import Estimate, Run, RunResult
+from edgewise.store.http import RangeRequest
+
+STALL_S = 30.0  # no byte for this long: the connection is dead
+
+Bytes: TypeAlias = bytes | bytearray | memoryview
+
+
+class Folder:
+    """An `ObjectStore` under `root`, which is made; several processes may share it."""
+
+    def __init__(self, root: Path, *, stall_s: float = STALL_S) -> None:
+        self.root, self.stall_s = root, stall_s
+        for name in ("objects", "texts", "tmp"):
+            (root / name).mkdir(parents=True, exist_ok=True)
+
+    async def has(self, hashes: Sequence[str]) -> list[bool]:
+        return [self._object(hash).is_file() for hash in hashes]
+
+    async def list(self) -> Sequence[str]:
+        return sorted(p.parent.name + p.name for p in (self.root / "objects").glob("??/*"))
+
+    def get(self, hash: str) -> bytes | None:
+        """The object, or None where there is none; a corrupt one is deleted, and None too."""
+        path = self._object(hash)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        if hashlib.sha256(data).hexdigest() == hash:
+            return data
+        path.unlink(missing_ok=True)
+        return None
+
+    def put(self, hash: str, data: Bytes) -> None:
+        """Stores an object. Raises HashMismatchError or QuotaError, and then stores nothing."""
+        got = hashlib.sha256(data).hexdigest()
+        if got != hash:
+            raise _mismatch(hash, got, "Folder.put")
+        self._commit(self._object(hash), data)
+
+    async def remove(self, hash: str) -> bool:
+        return _unlink(self._object(hash))
+
+    async def get_text(self, name: str) -> str | None:
+        path = self._text(name)
+        try:
+            digest, _, data = path.read_bytes().partition(b"\n")
+        except FileNotFoundError:
+            return None
+        if hashlib.sha256(data).hexdigest().encode() == digest:
+            return data.decode()
+        path.unlink(missing_ok=True)
+        return None
+
+    async def put_text(self, name: str, text: str) -> None:
+        data = text.encode()
+        self._commit(self._text(name), hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
+
+    async def remove_text(self, name: str) -> bool:
+        return _unlink(self._text(name))
+
+    async def estimate(self) -> Estimate:
+        disk = shutil.disk_usage(self.root)
+        return Estimate(usage=disk.total - disk.free, quota=disk.total)
+
+    async def persist(self) -> bool:
+        return True  # nobody clears a folder behind our back
+
+    async def fetch_run(
+        self, run: Run, *, on_bytes: Callable[[int], None], etag: str | None = None
+    ) -> RunResult:
+        done: list[str] = []
+        request = RangeRequest(run, etag, self.stall_s)
+        error: StoreError | None = None
+        try:
+            async with aclosing(request.pieces(on_bytes)) as pieces:
+                async for data in pieces:
+                    done.append(await asyncio.to_thread(self._take, run, len(done), data))
+        except StoreError as caught:
+            error = caught
+        return RunResult(tuple(done), error, request.retry, request.ranged, request.etag)
+
+    def _take(self, run: Run, index: int, data: memoryview) -> str:
+        """Verifies and stores a run's segment; its hash."""
+        got, need = hashlib.sha256(data).hexdigest(), run.segments[index].hash
+        if need is not None and got != need:
+            begin = run.offset + sum(segment.nbytes for segment in run.segments[:index])
+            raise _mismatch(need, got, f"{run.url} bytes {begin}-{begin + len(data) - 1}")
+        self._commit(self._object(got), data)
+        return got
+
+    def _object(self, hash: str) -> Path:
+        assert re.fullmatch("[0-9a-f]{64}", hash), f"{hash=} is no SHA-256"
+        return self.root / "objects" / hash[:2] / hash[2:]
+
+    def _text(self, name: str) -> Path:
+        # names may be URLs, longer than a file name may be
+        return self.root / "texts" / hashlib.sha256(name.encode()).hexdigest()
+
+    def _commit(self, path: Path, data: Bytes) -> None:
+        """Makes `data` visible at `path` at once, or leaves everything as it was."""
+        temp = None
+        try:
+            handle, temp = tempfile.mkstemp(dir=self.root / "tmp")
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            path.parent.mkdir(exist_ok=True)
+            os.replace(temp, path)
+            _sync_folder(path.parent)
+        except OSError as error:
+            if temp is not None:
+                Path(temp).unlink(missing_ok=True)
+            raise _failed(error, path, len(data)) from error
+
+
+def _failed(error: OSError, path: Path, nbytes: int) -> StoreError:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return StoreError("the store's folder cannot be written", got=str(error), where=str(path))
+    return QuotaError(
+        "the disk has no room for another object",
+        got=f"{shutil.disk_usage(path.parent).free} bytes free",
+        need=f"{nbytes} bytes",
+        where=str(path),
+        fix="remove other models or free space on the disk",
+    )
+
+
+def _sync_folder(path: Path) -> None:
+    """A rename is on the disk when its folder is. Only POSIX can open one."""
+    if os.name == "posix":
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _unlink(path: Path) -> bool:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _mismatch(need: str, got: str, where: str) -> HashMismatchError:
+    return HashMismatchError(
+        "bytes differ from the hash that names them",
+        got=got,
+        need=need,
+        where=where,
+        fix="fetch them again; if it stays so, the file there is another one",
+    )

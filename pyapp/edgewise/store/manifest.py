@@ -1,0 +1,233 @@
+"""A manifest: which objects make up a model, what it is and what it demands.
+
+Plain data, read by page and server before any weight is there, so everything in it is checked
+on the way in. The JSON form is `edgewise-manifest/1`; members that are not known are ignored.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import accumulate
+
+from edgewise.errors import FormatError
+from edgewise.store.base import Segment
+from edgewise.store.cut import SEGMENT_NBYTES
+from edgewise.store.document import Value, parse
+
+FORMAT = "edgewise-manifest/1"
+
+
+@dataclass(frozen=True, slots=True)
+class FileRef:
+    """The model's file. url is relative to the manifest; sha256 None: opened without a pack."""
+
+    url: str
+    format: str
+    sha256: str | None
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRef:
+    """A tensor in the file: ggml type, shape outermost first, absolute offset, bytes."""
+
+    type: str
+    shape: tuple[int, ...]
+    offset: int
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextRef:
+    """A document kept as one object; url is relative to the manifest, None: held in the file."""
+
+    sha256: str
+    nbytes: int
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """How a conversation becomes a prompt: Jinja template, special tokens, ids that end it."""
+
+    template: str | None
+    bos: str | None
+    eos: str | None
+    stop_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What running the model takes, known before any byte of it is here.
+
+    weight_nbytes        all tensors.
+    kv_nbytes_per_token  keys and values of all layers in float32.
+    flops_per_token      two per matmul weight; attention over the past comes on top.
+    nbytes_per_token     weights read to decode one token.
+    context              the most tokens.
+    """
+
+    weight_nbytes: int
+    kv_nbytes_per_token: int
+    flops_per_token: int
+    nbytes_per_token: int
+    context: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where bytes lie: [begin, end) inside the concatenation of consecutive segments.
+
+    first  index of the first of them in `Manifest.segments`.
+    """
+
+    first: int
+    segments: tuple[Segment, ...]
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """See the module. `config` is the architecture's own, checked by its importer."""
+
+    name: str
+    task: str
+    architecture: str
+    license: str | None
+    file: FileRef
+    segments: tuple[Segment, ...]
+    tensors: Mapping[str, TensorRef]
+    config: Mapping[str, object]
+    tokenizer: TextRef | None
+    chat: Chat | None
+    demands: Demands
+    offsets: tuple[int, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        starts = accumulate((s.nbytes for s in self.segments[:-1]), initial=0)
+        object.__setattr__(self, "offsets", tuple(starts))
+
+    def segments_of(self, tensor: str) -> Span:
+        """The segments that hold a tensor and the byte range inside. Raises FormatError."""
+        ref = self.tensors.get(tensor)
+        if ref is None:
+            raise FormatError(
+                "the model has no such tensor",
+                got=f"{len(self.tensors)} others",
+                need=repr(tensor),
+                where=f"manifest {self.name}",
+            )
+        first = bisect_right(self.offsets, ref.offset) - 1
+        last = max(bisect_left(self.offsets, ref.offset + ref.nbytes), first + 1)
+        begin = ref.offset - self.offsets[first]
+        return Span(first, self.segments[first:last], begin, begin + ref.nbytes)
+
+    def with_hashes(self, hashes: Sequence[str | None]) -> Manifest:
+        """The same with these hashes, one a segment."""
+        pairs = zip(hashes, self.segments, strict=True)
+        return replace(self, segments=tuple(replace(s, hash=h) for h, s in pairs))
+
+    def to_json(self) -> str:
+        chat, tokenizer = self.chat, self.tokenizer
+        data: dict[str, object] = {
+            "format": FORMAT,
+            "name": self.name,
+            "task": self.task,
+            "architecture": self.architecture,
+            "license": self.license,
+            "file": _plain(self.file),
+            "segments": [[segment.hash, segment.nbytes] for segment in self.segments],
+            "tensors": {name: _plain(tensor) for name, tensor in self.tensors.items()},
+            "config": dict(self.config),
+            "tokenizer": _plain(tokenizer) if tokenizer else None,
+            "chat": _plain(chat) if chat else None,
+            "demands": _plain(self.demands),
+        }
+        return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+    @staticmethod
+    def from_json(text: str) -> Manifest:
+        """Reads and checks one. Raises FormatError, `where` being the path in the document."""
+        root = parse(text)
+        if root.field("format").data != FORMAT:
+            raise root.field("format").wrong(repr(FORMAT))
+        file = _file(root.field("file"))
+        segments = _segments(root.field("segments"), file.nbytes)
+        tensors = root.field("tensors").members()
+        return Manifest(
+            name=root.field("name").text(),
+            task=root.field("task").text(),
+            architecture=root.field("architecture").text(),
+            license=root.field("license").text_or_none(),
+            file=file,
+            segments=segments,
+            tensors={name: _tensor(value, file.nbytes) for name, value in tensors},
+            config=root.field("config").mapping(),
+            tokenizer=_text(root.field("tokenizer")),
+            chat=_chat(root.field("chat")),
+            demands=_demands(root.field("demands")),
+        )
+
+
+def _plain(data: FileRef | TensorRef | TextRef | Chat | Demands) -> dict[str, object]:
+    return {item.name: getattr(data, item.name) for item in fields(data)}
+
+
+def _file(value: Value) -> FileRef:
+    return FileRef(
+        url=value.field("url").text(),
+        format=value.field("format").text(),
+        sha256=value.field("sha256").sha256_or_none(),
+        nbytes=value.field("nbytes").integer(1),
+    )
+
+
+def _segments(value: Value, file_nbytes: int) -> tuple[Segment, ...]:
+    pairs = [item.items(2) for item in value.items()]
+    found = tuple(
+        Segment(hash.sha256_or_none(), nbytes.integer(1, SEGMENT_NBYTES)) for hash, nbytes in pairs
+    )
+    total = sum(segment.nbytes for segment in found)
+    if total != file_nbytes:
+        whole = Value(f"{len(found)} segments of {total} bytes", value.path)
+        raise whole.wrong(f"segments that cover the file's {file_nbytes} bytes")
+    return found
+
+
+def _tensor(value: Value, file_nbytes: int) -> TensorRef:
+    offset = value.field("offset").integer(0, file_nbytes)
+    return TensorRef(
+        type=value.field("type").text(),
+        shape=tuple(item.integer() for item in value.field("shape").items()),
+        offset=offset,
+        nbytes=value.field("nbytes").integer(0, file_nbytes - offset),
+    )
+
+
+def _text(value: Value) -> TextRef | None:
+    if value.data is None:
+        return None
+    return TextRef(
+        sha256=value.field("sha256").sha256(),
+        nbytes=value.field("nbytes").integer(1, SEGMENT_NBYTES),
+        url=value.field("url").text_or_none(),
+    )
+
+
+def _chat(value: Value) -> Chat | None:
+    if value.data is None:
+        return None
+    return Chat(
+        template=value.field("template").text_or_none(),
+        bos=value.field("bos").text_or_none(),
+        eos=value.field("eos").text_or_none(),
+        stop_ids=tuple(item.integer() for item in value.field("stop_ids").items()),
+    )
+
+
+def _demands(value: Value) -> Demands:
+    return Demands(**{item.name: value.field(item.name).integer() for item in fields(Demands)})

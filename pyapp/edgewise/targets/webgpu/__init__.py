@@ -1,0 +1,1 @@
+"""WebGPU: a graph becomes WGSL kernels, buffers and steps."""

@@ -1,0 +1,243 @@
+"""Collects what lowering makes of one program: steps over named operands, then memory for them.
+
+A lowering function names its operands; where each lies is decided when the whole program is
+known. Four kinds have buffers of their own (inputs, outputs, states, weights); every other value
+gets a place in an arena from its live range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ...dims import Dim, Expr, bound, product
+from ...dtypes import DType
+from ...errors import PlanError, UnsupportedError
+from ...graph.graph import Graph, Node, Value
+from ...ops.base import Shape
+from ...plan.arena import Life, Memory, aligned, plan_memory
+from ...plan.plan import Binding, Buffer, Count, Kernel, Step, count
+from ..device import DeviceFacts
+from .template import Literal, render
+
+WGSL_TYPES = {
+    DType.FLOAT32: "f32",
+    DType.FLOAT16: "f16",
+    DType.INT32: "i32",
+    DType.UINT32: "u32",
+}
+SETTINGS_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Arg:
+    """One binding of a kernel: variable name, "read" or "write", element type, operand.
+
+    The operand is the name of a value, or a Binding for weights.
+    """
+
+    name: str
+    access: str
+    element: str
+    operand: str | Binding
+
+
+def wgsl_type(value: Value) -> str:
+    """The WGSL scalar type of a value's elements. Raises UnsupportedError for 8 and 64 bits."""
+    if value.dtype not in WGSL_TYPES:
+        raise UnsupportedError(f"value '{value.name}' on webgpu", got=str(value.dtype),
+                               need=f"one of {[str(t) for t in WGSL_TYPES]}")  # fmt: skip
+    return WGSL_TYPES[value.dtype]
+
+
+def nbytes_of(value: Value) -> int:
+    """Bytes of a value at its bound, rounded up to whole words."""
+    return -(-value.dtype.nbytes(bound(product(value.shape))) // 4) * 4
+
+
+def wgsl_dim(dim: Dim) -> str:
+    """A dimension as a WGSL u32 expression over the slot's symbols."""
+    if isinstance(dim, int):
+        return f"{dim}u"
+    terms = "".join(f" + {factor}u * slot.{name}" for name, factor in dim.terms if factor > 0)
+    minus = "".join(f" - {-factor}u * slot.{name}" for name, factor in dim.terms if factor < 0)
+    constant = f" - {-dim.constant}u" if dim.constant < 0 else f" + {dim.constant}u"
+    return f"(0u{terms}{minus}{constant})"
+
+
+@dataclass(slots=True)
+class Shared:
+    """What all programs of one plan share: kernels, buffers and the slot's fields."""
+
+    facts: DeviceFacts
+    features: frozenset[str]
+    symbols: Mapping[str, int]
+    slot_inputs: tuple[str, ...]
+    kernels: dict[Kernel, int] = field(default_factory=dict)
+    buffers: list[Buffer] = field(default_factory=list)
+    named: dict[str, int] = field(default_factory=dict)
+
+    def kernel(self, kernel: Kernel) -> int:
+        """The kernel's number; equal kernels share one."""
+        return self.kernels.setdefault(kernel, len(self.kernels))
+
+    def buffer(self, name: str, kind: str, nbytes: int) -> int:
+        """The number of the buffer called `name`, made or grown to hold `nbytes`."""
+        index = self.named.setdefault(name, len(self.buffers))
+        if index == len(self.buffers):
+            self.buffers.append(Buffer(name, kind, 0))
+        if self.buffers[index].nbytes < nbytes:
+            self.buffers[index] = Buffer(name, kind, aligned(nbytes))
+        limit = self.facts.limits["maxBufferSize"]
+        if self.buffers[index].nbytes > limit:
+            raise PlanError(f"buffer '{name}'", got=f"{nbytes} bytes", need=f"at most {limit}",
+                            fix="choose a smaller context or a smaller model")  # fmt: skip
+        return index
+
+
+@dataclass(slots=True)
+class _Draft:
+    kernel: int
+    args: tuple[Arg, ...]
+    groups: tuple[Count, Count, Count]
+    origin: str
+
+
+@dataclass(slots=True)
+class Program:
+    """The steps of one graph while they are made."""
+
+    graph: Graph
+    shared: Shared
+    homes: dict[str, Binding]  # values that have a buffer of their own
+    aliases: dict[str, str] = field(default_factory=dict)
+    temporaries: dict[str, int] = field(default_factory=dict)
+    drafts: list[_Draft] = field(default_factory=list)
+
+    def value(self, name: str | None) -> Value:
+        """The graph's value; None is a bug in the caller."""
+        assert name is not None, "an operand that must be there is not"
+        return self.graph.values[name]
+
+    def alias(self, name: str, other: str) -> None:
+        """`name` lies where `other` lies: reshapes and new versions of states."""
+        self.aliases[name] = other
+
+    def root(self, name: str) -> str:
+        """The value that `name` is in the end an alias of."""
+        while name in self.aliases:
+            name = self.aliases[name]
+        return name
+
+    def temporary(self, name: str, shape: Shape, dtype: DType) -> str:
+        """The name of a value that lives between the steps of one lowering."""
+        unique = f"{name}#{len(self.temporaries)}"
+        self.temporaries[unique] = nbytes_of(Value(unique, dtype, shape))
+        return unique
+
+    def emit(
+        self,
+        kernel: str,
+        node: Node,
+        args: Sequence[Arg],
+        groups: Sequence[Dim | Count],
+        *,
+        flags: Mapping[str, bool] | None = None,
+        consts: Mapping[str, Literal] | None = None,
+        types: Mapping[str, str] | None = None,
+        dims: Mapping[str, Dim] | None = None,
+        body: str | None = None,
+    ) -> None:
+        """Add one dispatch. `dims` become WGSL functions; `body` replaces the kernel's file."""
+        head = [self._slot_text()]
+        head += [f"fn {name}() -> u32 {{ return {wgsl_dim(dim)}; }}"
+                 for name, dim in (dims or {}).items()]  # fmt: skip
+        head += [
+            f"@group(0) @binding({i}) var<storage, {'read' if a.access == 'read' else 'read_write'}>"
+            f" {a.name}: array<{a.element}>;"
+            for i, a in enumerate(args)
+        ]
+        code = render(kernel, head="\n".join(head), flags=flags, consts=consts, types=types,
+                      body=body)  # fmt: skip
+        made = Kernel(kernel, code, tuple(a.access for a in args))
+        self.dispatch(made, node.origin, args, groups)
+
+    def dispatch(
+        self, kernel: Kernel, origin: str, args: Sequence[Arg], groups: Sequence[Dim | Count]
+    ) -> None:
+        """Add one dispatch of a finished kernel, its group counts checked against the limit."""
+        counts = [g if isinstance(g, Count) else count(g) for g in groups]
+        x, y, z = (*counts, *[count(1)] * (3 - len(counts)))
+        limit = self.shared.facts.limits["maxComputeWorkgroupsPerDimension"]
+        for c in (x, y, z):
+            most = _bound_of(c, self.shared.symbols)
+            if most > limit:
+                raise PlanError(f"kernel '{kernel.name}'", got=f"{most} workgroups",
+                                need=f"at most {limit}", where=origin)  # fmt: skip
+        self.drafts.append(_Draft(self.shared.kernel(kernel), tuple(args), (x, y, z), origin))
+
+    def memory(self) -> Memory:
+        """Places for every value without a buffer of its own."""
+        lives: dict[str, tuple[int, int]] = {}
+        conflicts: set[tuple[str, str]] = set()
+        for step, draft in enumerate(self.drafts):
+            named = [(a.access, self.root(a.operand)) for a in draft.args
+                     if isinstance(a.operand, str)]  # fmt: skip
+            local = [(access, name) for access, name in named if name not in self.homes]
+            for _, name in local:
+                first, _ = lives.get(name, (step, step))
+                lives[name] = (first, step)
+            conflicts |= {(r, w) for ra, r in local if ra == "read" for wa, w in local
+                          if wa == "write"}  # fmt: skip
+        return plan_memory(
+            [Life(name, self._nbytes(name), first, last) for name, (first, last) in lives.items()],
+            conflicts,
+        )
+
+    def steps(self, memory: Memory) -> tuple[Step, ...]:
+        """The finished steps."""
+        return tuple(
+            Step(d.kernel, tuple(self._binding(a.operand, memory) for a in d.args), d.groups,
+                 d.origin)
+            for d in self.drafts
+        )  # fmt: skip
+
+    def _nbytes(self, name: str) -> int:
+        return self.temporaries.get(name) or nbytes_of(self.graph.values[name])
+
+    def _binding(self, operand: str | Binding, memory: Memory) -> Binding:
+        if isinstance(operand, Binding):
+            return operand
+        root = self.root(operand)
+        if root in self.homes:
+            return self.homes[root]
+        place = memory.placements[root]
+        buffer = self.shared.buffer(f"arena{place.arena}", "arena", memory.arenas[place.arena])
+        return Binding(buffer, place.offset, self._nbytes(root))
+
+    def _slot_text(self) -> str:
+        fields = [f"{name}: u32" for name in self.shared.symbols]
+        fields += [f"@align(16) {name}: array<vec4f, {SETTINGS_BYTES // 16}>"
+                   for name in self.shared.slot_inputs]  # fmt: skip
+        return (f"struct Slot {{ {', '.join(fields)} }}\n"
+                "@group(1) @binding(0) var<uniform> slot: Slot;")  # fmt: skip
+
+
+def _bound_of(c: Count, symbols: Mapping[str, int]) -> int:
+    most = c.constant + sum(max(f, 0) * symbols[name] for name, f in c.terms.items())
+    return -(-most // c.divisor)
+
+
+def elements(shape: Iterable[Dim]) -> Dim:
+    """The number of elements, symbolic when one dimension is."""
+    return product(tuple(shape))
+
+
+def per(dim: Dim, size: int) -> Count:
+    """ceil(dim / size) workgroups."""
+    return count(dim, size)
+
+
+def is_one(dim: Dim) -> bool:
+    """Whether a dimension is known to be 1: a row of a decode program."""
+    return not isinstance(dim, Expr) and dim == 1

@@ -1,0 +1,204 @@
+"""Where weights lie on the device, and the uploads that bring them there.
+
+A matrix is *packed* once in the layout that the kernels read (codes, then a (scale, minimum)
+pair a group), from one tensor or from several whose rows follow each other or alternate. What
+exceeds the device's binding limit is split by rows into parts. Bytes come from the model file as
+they are and are repacked on the device, in uploads of at most 16 MiB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ...dims import bound
+from ...dtypes import DType
+from ...errors import PlanError, UnsupportedError
+from ...formats.blocks import BLOCKS
+from ...graph.graph import Constant
+from ...plan.arena import aligned
+from ...plan.plan import Binding, Kernel, Step, Weight, count
+from .emit import Shared
+from .template import source
+
+UPLOAD_BYTES = 16 << 20
+ROW_UNIT = 256  # a multiple of this many rows of any width keeps offsets aligned
+BUFFER_BYTES = 256 << 20  # several weights share a buffer up to this size
+
+
+class Tensor(Protocol):
+    """A tensor of the model file."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """One quantised matrix as a node names it: codes, scale and, for some types, minimum."""
+
+    codes: Constant
+    scale: Constant
+
+    @property
+    def rows(self) -> int:
+        return bound(self.codes.value.shape[0])
+
+    @property
+    def width(self) -> int:
+        return bound(self.codes.value.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows `row0` to `row0 + rows` of a packed matrix."""
+
+    row0: int
+    rows: int
+    codes: Binding
+    scales: Binding
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A matrix on the device. `wide`: pairs in float32, not float16."""
+
+    bits: int
+    group: int
+    wide: bool
+    rows: int
+    width: int
+    parts: tuple[Part, ...]
+
+
+@dataclass(slots=True)
+class Weights:
+    """All packed weights of a plan. Packing the same tensors twice gives the same place."""
+
+    shared: Shared
+    tensors: Mapping[str, Tensor]
+    binding_limit: int
+    uploads: list[Weight] = field(default_factory=list)
+    packed: dict[tuple[str, ...], Packed] = field(default_factory=dict)
+    vectors: dict[str, Binding] = field(default_factory=dict)
+    free: Binding | None = None
+    pools: int = 0
+
+    def matrix(self, matrices: tuple[Matrix, ...], *, alternate: bool = False) -> Packed:
+        """Pack the rows of `matrices`, one after the other or alternating.
+
+        Raises UnsupportedError when their block types differ: fusing them was a mistake.
+        """
+        key = (str(alternate), *(_tensor_name(m.codes) for m in matrices))
+        if key not in self.packed:
+            self.packed[key] = self._pack(matrices, alternate)
+        return self.packed[key]
+
+    def vector(self, constant: Constant) -> Binding:
+        """A vector of floats, as float32 on the device."""
+        name = _tensor_name(constant)
+        if name not in self.vectors:
+            tensor = self._tensor(name)
+            n = constant.value.shape[0]
+            assert isinstance(n, int), f"a constant of symbolic shape {constant.value.shape=}"
+            place = self._place(4 * n)
+            self.vectors[name] = place
+            self._upload(name, tensor, 1, n, 0, 1, [place], 1, 0)
+        return self.vectors[name]
+
+    def _pack(self, matrices: tuple[Matrix, ...], alternate: bool) -> Packed:
+        first = matrices[0]
+        kind = self._tensor(_tensor_name(first.codes)).type
+        kinds = [self._tensor(_tensor_name(m.codes)).type for m in matrices]
+        if set(kinds) != {kind} or len({m.width for m in matrices}) != 1:
+            raise UnsupportedError("packing matrices together", got=f"types {kinds}",
+                                   need="one type and one width")  # fmt: skip
+        bits = first.codes.value.dtype.bits
+        group = first.width // bound(first.scale.value.shape[1])
+        wide = first.scale.value.dtype == DType.FLOAT32
+        rows, width = sum(m.rows for m in matrices), first.width
+        codes_row, scales_row = width * bits // 8, width // group * (8 if wide else 4)
+        parts = []
+        most = self.binding_limit // codes_row // ROW_UNIT * ROW_UNIT
+        if most == 0:
+            raise PlanError(f"weight '{_tensor_name(first.codes)}'", got=f"rows of {codes_row} bytes",
+                            need=f"{ROW_UNIT} rows in a binding of {self.binding_limit} bytes")  # fmt: skip
+        for row0 in range(0, rows, most):
+            n = min(most, rows - row0)
+            part = Part(row0, n, self._place(n * codes_row), self._place(n * scales_row))
+            parts.append(part)
+            self._fill(part, matrices, alternate)
+        return Packed(bits, group, wide, rows, width, tuple(parts))
+
+    def _fill(self, part: Part, matrices: tuple[Matrix, ...], alternate: bool) -> None:
+        """Uploads for the rows of `part`, tensor by tensor."""
+        stride, offset = (len(matrices), 0) if alternate else (1, 0)
+        for matrix in matrices:
+            name = _tensor_name(matrix.codes)
+            low = max(0, -(-(part.row0 - offset) // stride))
+            high = min(matrix.rows, -(-(part.row0 + part.rows - offset) // stride))
+            if low < high:
+                self._upload(name, self._tensor(name), matrix.rows, matrix.width, low, high,
+                             [part.codes, part.scales], stride,
+                             low * stride + offset - part.row0)  # fmt: skip
+            offset += 1 if alternate else matrix.rows
+
+    def _upload(
+        self, name: str, tensor: Tensor, rows: int, width: int, low: int, high: int,
+        to: list[Binding], stride: int, offset: int,
+    ) -> None:  # fmt: skip
+        """Rows `low` to `high` of a tensor, to rows `offset + i * stride` of the destination."""
+        row_bytes = tensor.nbytes // rows
+        kernel_name = f"unpack_{tensor.type.lower()}"
+        most = max(UPLOAD_BYTES // row_bytes // ROW_UNIT, 1) * ROW_UNIT
+        for start in range(low, high, most):
+            n = min(most, high - start)
+            constants = (("ROWS", n), ("K", width), ("ROW_STRIDE", stride),
+                         ("ROW_OFFSET", offset + (start - low) * stride))  # fmt: skip
+            kernel = Kernel(kernel_name, source(f"{kernel_name}.wgsl"),
+                            ("read",) + ("write",) * len(to), constants)  # fmt: skip
+            staging = self.shared.buffer("staging", "staging", n * row_bytes + 4)
+            raw = Binding(staging, 0, -(-n * row_bytes // 4) * 4)
+            limit = self.shared.facts.limits["maxComputeWorkgroupsPerDimension"]
+            groups = -(-n * width // BLOCKS[tensor.type].elements // 64)
+            x = min(groups, limit)
+            step = Step(self.shared.kernel(kernel), (raw, *to),
+                        (count(x), count(-(-groups // x)), count(1)), name)  # fmt: skip
+            self.uploads.append(
+                Weight(name, tensor.offset + start * row_bytes, n * row_bytes, (step,))
+            )
+
+    def _tensor(self, name: str) -> Tensor:
+        if name not in self.tensors:
+            raise PlanError(f"weight '{name}'", got="no such tensor in the file",
+                            need="every constant of the graph in the manifest")  # fmt: skip
+        return self.tensors[name]
+
+    def _place(self, nbytes: int) -> Binding:
+        """The next free range, in the current weights buffer or in a new one."""
+        size = aligned(nbytes)
+        if self.free is None or self.free.nbytes < size:
+            limit = self.shared.facts.limits["maxBufferSize"]
+            if size > limit:
+                raise PlanError("weights", got=f"{nbytes} bytes in one part",
+                                need=f"at most {limit}")  # fmt: skip
+            capacity = max(size, min(BUFFER_BYTES, limit) // 256 * 256)
+            self.free = Binding(-1, 0, capacity)
+            self.pools += 1
+        used = self.free.offset + size
+        buffer = self.shared.buffer(f"weights{self.pools}", "weights", used)
+        place = Binding(buffer, self.free.offset, -(-nbytes // 4) * 4)
+        self.free = Binding(buffer, used, self.free.nbytes - size)
+        return place
+
+
+def _tensor_name(constant: Constant) -> str:
+    if constant.source is None:
+        raise UnsupportedError(f"constant '{constant.value.name}' on webgpu", got="inline data",
+                               need="a tensor of the model file")  # fmt: skip
+    return constant.source.tensor

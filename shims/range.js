@@ -1,0 +1,147 @@
+// A range of a URL as a stream of exactly sized pieces, over fetch.
+//
+// Accepts what the world's servers do: 206, or 200 with the whole file where Range is unknown
+// (its beginning is then skipped). Everything else is an error with plain fields
+// {code, what, got, need, where, fix}, the codes being class names of edgewise/errors.py, and
+// `retry`, which says whether the same request may do better later. It stores nothing.
+
+/** @typedef {{code: string, what: string, got?: string, need?: string, where?: string, fix?: string}} Fields */
+/**
+ * @typedef {object} Options
+ * @property {AbortSignal} [signal]
+ * @property {(nbytes: number) => void} [onBytes]  called for every chunk, with what it adds
+ * @property {string | null} [etag]  what the file had before: another one is an error
+ * @property {number} [stallMs]
+ */
+
+const STALL_MS = 30_000; // no byte for this long: the connection is dead (some never say so)
+
+/** An error with fields. @param {Fields} fields @param {boolean} [retry] */
+export function failure(fields, retry = false) {
+  return Object.assign(new Error(`${fields.what}: got ${fields.got}; need ${fields.need}`), {
+    ...fields,
+    retry,
+  });
+}
+
+/** The fields of any error, as plain data. @param {any} error @returns {Fields} */
+export function plain(error) {
+  if (typeof error?.what !== "string") return { code: "StoreError", what: String(error) };
+  const { code, what, got, need, where, fix } = error;
+  return { code, what, got, need, where, fix };
+}
+
+/** @param {string} url @param {string} got @param {string} need @param {boolean} retry */
+function lost(url, got, need, retry) {
+  const fix = retry ? "try again later" : "check the address and that its server answers Range";
+  return failure({ code: "DownloadError", what: `download of ${url}`, got, need, fix }, retry);
+}
+
+/**
+ * Asks for consecutive pieces of a file by one Range request. The pieces share one buffer:
+ * each is valid until the next is asked for. The connection ends with the iteration.
+ * @param {string} url @param {number} offset @param {number[]} lengths @param {Options} [options]
+ */
+export async function openRange(url, offset, lengths, options = {}) {
+  const { signal, onBytes, etag = null, stallMs = STALL_MS } = options;
+  const nbytes = lengths.reduce((sum, n) => sum + n, 0);
+  const end = new AbortController();
+  const both = signal ? AbortSignal.any([signal, end.signal]) : end.signal;
+  try {
+    const response = await request(url, offset, nbytes, both, stallMs);
+    check(response, url, offset, nbytes, etag);
+    const ranged = response.status === 206;
+    const stream = pieces(response, ranged ? 0 : offset, lengths, stallMs, end, onBytes);
+    return { ranged, etag: response.headers.get("etag"), pieces: stream };
+  } catch (error) {
+    end.abort(); // a body that nobody reads would hold the connection
+    throw error;
+  }
+}
+
+/** @param {string} url @param {number} offset @param {number} nbytes @param {AbortSignal} signal @param {number} stallMs */
+async function request(url, offset, nbytes, signal, stallMs) {
+  const headers = { range: `bytes=${offset}-${offset + nbytes - 1}` };
+  try {
+    // no-store: the bytes are kept once, here, and a bad copy in the HTTP cache is passed by
+    return await within(stallMs, url, fetch(url, { headers, signal, cache: "no-store" }));
+  } catch (/** @type {any} */ error) {
+    if (error?.what || signal.aborted) throw error;
+    throw lost(url, `no answer (${error?.message ?? error})`, `${nbytes} bytes`, true);
+  }
+}
+
+/** @param {Response} response @param {string} url @param {number} offset @param {number} nbytes @param {string | null} etag */
+function check(response, url, offset, nbytes, etag) {
+  const { status, headers } = response;
+  const range = `bytes ${offset}-${offset + nbytes - 1}/`;
+  const got = headers.get("content-range");
+  if (status !== 200 && status !== 206) {
+    const later = status >= 500 || status === 408 || status === 429;
+    throw lost(url, `HTTP ${status}${got ? ` (${got})` : ""}`, `206 with ${range}…`, later);
+  }
+  // a cross-origin server may hide the header; then the hash alone decides
+  const hidden = got === null && response.type === "cors";
+  if (status === 206 && !hidden && !got?.startsWith(range)) {
+    throw lost(url, `content-range: ${got}`, `${range}…`, false);
+  }
+  const now = headers.get("etag");
+  if (etag !== null && now !== null && now !== etag) {
+    throw Object.assign(lost(url, `a changed file (etag ${now})`, `etag ${etag}`, false), { etag: now });
+  }
+}
+
+/**
+ * Cuts a body into pieces of these lengths after skipping its beginning.
+ * @param {Response} response @param {number} skip @param {number[]} lengths @param {number} stallMs
+ * @param {AbortController} end @param {(nbytes: number) => void} [onBytes]
+ */
+async function* pieces(response, skip, lengths, stallMs, end, onBytes) {
+  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
+  const buffer = new Uint8Array(Math.max(...lengths));
+  let chunk = new Uint8Array(0);
+  /** @param {number} nbytes @param {boolean} keep */
+  async function take(nbytes, keep) {
+    for (let at = 0; at < nbytes; ) {
+      if (!chunk.length) chunk = await next(reader, response.url, nbytes - at, stallMs);
+      const part = chunk.subarray(0, nbytes - at);
+      if (keep) buffer.set(part, at);
+      if (keep) onBytes?.(part.length);
+      chunk = chunk.subarray(part.length);
+      at += part.length;
+    }
+  }
+  try {
+    await take(skip, false);
+    for (const nbytes of lengths) {
+      await take(nbytes, true);
+      yield buffer.subarray(0, nbytes);
+    }
+  } finally {
+    end.abort();
+  }
+}
+
+/** @param {ReadableStreamDefaultReader<Uint8Array>} reader @param {string} url @param {number} missing @param {number} stallMs */
+async function next(reader, url, missing, stallMs) {
+  const need = `${missing} more bytes of this segment`;
+  let step;
+  try {
+    step = await within(stallMs, url, reader.read());
+  } catch (/** @type {any} */ error) {
+    if (error?.what || error?.name === "AbortError") throw error;
+    throw lost(url, `a broken connection (${error?.message ?? error})`, need, true);
+  }
+  if (step.done) throw lost(url, "the end of the body", need, true);
+  return /** @type {Uint8Array<ArrayBuffer>} */ (step.value);
+}
+
+/** @template T @param {number} ms @param {string} url @param {Promise<T>} promise @returns {Promise<T>} */
+function within(ms, url, promise) {
+  /** @type {ReturnType<typeof setTimeout>} */
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(lost(url, `nothing for ${ms} ms`, "bytes", true)), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}

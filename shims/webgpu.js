@@ -1,0 +1,411 @@
+// Runs plans on WebGPU. It knows no operator: it makes a plan's buffers and pipelines, repacks
+// weights as their bytes arrive, runs steps, and loops over decode steps with several in flight.
+// What to run and when to stop is decided in Python; the plan's form is in plan/plan.py.
+// Twin: host/native.py over wgpu.
+
+/**
+ * @typedef {{terms: Record<string, number>, constant: number, divisor: number}} Count
+ * @typedef {{kernel: number, bindings: number[][], groups: Count[], origin: string}} Step
+ * @typedef {{pipeline: GPUComputePipeline, group: GPUBindGroup, groups: Count[]}} Recorded
+ * @typedef {{code: string, what: string, got?: string, need?: string, fix?: string}} Failure
+ * @typedef {{tokens: Int32Array, past: number, maxNewTokens: number, stopIds: number[],
+ *            uniforms: Float32Array, batch: number, inFlight: number}} Request
+ */
+
+const SLOTS = 64;
+const SLOT_STRIDE = 256; // minUniformBufferOffsetAlignment's default limit
+const QUEUED_BYTES = 32 << 20; // writes wait in host memory until the queue takes them
+const LIMITS = [
+  "maxBufferSize", "maxStorageBufferBindingSize", "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup", "maxComputeWorkgroupsPerDimension",
+];
+const FEATURES = /** @type {GPUFeatureName[]} */ (["shader-f16", "subgroups", "timestamp-query"]);
+
+/** @param {string} code @param {string} what @param {Partial<Failure>} rest @returns {Failure} */
+const failure = (code, what, rest = {}) => ({ code, what, ...rest });
+
+class Device {
+  /** @param {GPUDevice} gpu @param {object} facts */
+  constructor(gpu, facts) {
+    this.gpu = gpu;
+    this.facts = facts;
+    /** @type {Failure | null} */
+    this.lost = null;
+    gpu.lost.then((info) => {
+      this.lost = failure("DeviceLostError", "the GPU device", { got: info.message || info.reason });
+    });
+  }
+
+  close() {
+    this.gpu.destroy();
+  }
+
+  /** Throws when the device is gone. */
+  check() {
+    if (this.lost) throw this.lost;
+  }
+}
+
+/**
+ * A device with what the adapter offers of the features and limits that plans use.
+ * Throws NoDeviceError.
+ * @returns {Promise<{handle: Device, facts: object}>}
+ */
+export async function open() {
+  const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) {
+    throw failure("NoDeviceError", "WebGPU", {
+      got: navigator.gpu ? "no adapter" : "no navigator.gpu",
+      need: "a browser and a driver with WebGPU",
+    });
+  }
+  const features = FEATURES.filter((name) => adapter.features.has(name));
+  /** @type {Record<string, number>} */
+  const limits = {};
+  for (const name of LIMITS) limits[name] = Number(Reflect.get(adapter.limits, name));
+  const gpu = await adapter.requestDevice({ requiredFeatures: features, requiredLimits: limits });
+  const info = adapter.info;
+  const name = info.description || info.device || `${info.vendor} ${info.architecture}`.trim();
+  const facts = {
+    target: "webgpu",
+    name: name || "unnamed adapter",
+    features,
+    limits,
+    subgroup_min: info.subgroupMinSize ?? 0,
+    subgroup_max: info.subgroupMaxSize ?? 0,
+    // Firefox on Linux gives software adapters no flag; their names are known.
+    fallback: info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|software/i.test(
+      `${name} ${info.vendor} ${info.architecture} ${info.device}`),
+  };
+  return { handle: new Device(gpu, facts), facts };
+}
+
+class Executable {
+  /** @param {Device} device @param {any} plan */
+  constructor(device, plan) {
+    this.device = device;
+    this.gpu = device.gpu;
+    this.plan = plan;
+    const [symbols, inputs, draw, nbytes] = plan.slot;
+    this.slot = { symbols, inputs, draw, nbytes };
+    /** @type {Record<string, Uint8Array>} */
+    this.small = {};
+    for (const [input, [, size]] of Object.entries(inputs)) this.small[input] = new Uint8Array(size);
+    /** @type {GPUBuffer[]} */
+    this.buffers = [];
+    /** @type {GPUComputePipeline[]} */
+    this.pipelines = [];
+    /** @type {Map<string, GPUBindGroupLayout>} */
+    this.layouts = new Map();
+    /** @type {Record<string, Recorded[]>} */
+    this.programs = {};
+    /** @type {GPUBuffer[]} */
+    this.readers = [];
+    this.cancelled = false;
+  }
+
+  /** Buffers, then every pipeline at once. Throws QuotaError, HostError. */
+  async prepare() {
+    const { gpu, plan } = this;
+    gpu.pushErrorScope("out-of-memory");
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
+    this.buffers = plan.buffers.map((/** @type {[string, string, number]} */ [label, , size]) =>
+      gpu.createBuffer({ label, size: Math.max(size, 4), usage }));
+    this.slots = gpu.createBuffer({
+      size: SLOTS * SLOT_STRIDE, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
+    const short = await gpu.popErrorScope();
+    if (short) {
+      throw failure("QuotaError", "GPU memory", { got: short.message,
+        fix: "choose a smaller context or a smaller model" });
+    }
+    this.slotLayout = gpu.createBindGroupLayout({ entries: [{ binding: 0,
+      visibility: GPUShaderStage.COMPUTE, buffer: { type: "uniform", hasDynamicOffset: true } }] });
+    this.slotGroup = gpu.createBindGroup({ layout: this.slotLayout, entries: [{ binding: 0,
+      resource: { buffer: this.slots, size: this.slot.nbytes } }] });
+    this.pipelines = await Promise.all(plan.kernels.map((/** @type {any} */ k) => this.pipeline(k)));
+    for (const [program, steps] of Object.entries(plan.programs)) {
+      this.programs[program] = steps.map((/** @type {any} */ step) => this.record(step));
+    }
+  }
+
+  /** @param {string[]} access */
+  layout(access) {
+    const key = access.join();
+    let layout = this.layouts.get(key);
+    if (!layout) {
+      layout = this.gpu.createBindGroupLayout({ entries: access.map((a, binding) => ({
+        binding, visibility: GPUShaderStage.COMPUTE,
+        buffer: { type: a === "read" ? "read-only-storage" : "storage" } })) });
+      this.layouts.set(key, layout);
+    }
+    return layout;
+  }
+
+  /** @param {[string, string, string[], Record<string, number>]} kernel */
+  async pipeline([label, code, access, constants]) {
+    const { gpu } = this;
+    const layout = gpu.createPipelineLayout({
+      bindGroupLayouts: [this.layout(access), /** @type {GPUBindGroupLayout} */ (this.slotLayout)] });
+    const module = gpu.createShaderModule({ label, code });
+    try {
+      return await gpu.createComputePipelineAsync({
+        label, layout, compute: { module, entryPoint: "main", constants } });
+    } catch (error) {
+      const notes = (await module.getCompilationInfo()).messages
+        .map((m) => `${m.lineNum}: ${m.message}`).join("; ");
+      throw failure("HostError", `kernel '${label}'`, { got: notes || String(error) });
+    }
+  }
+
+  /** @param {[number, number[][], [Record<string, number>, number, number][], string]} step */
+  record([kernel, bindings, groups]) {
+    const access = this.plan.kernels[kernel][2];
+    const group = this.gpu.createBindGroup({
+      layout: this.layout(access),
+      entries: bindings.map(([buffer, offset, size], binding) => ({
+        binding, resource: { buffer: this.buffers[buffer], offset, size } })),
+    });
+    return { pipeline: this.pipelines[kernel], group, groups: groups.map(
+      ([terms, constant, divisor]) => ({ terms, constant, divisor })) };
+  }
+
+  /**
+   * @param {GPUCommandEncoder} encoder @param {Recorded[]} steps
+   * @param {Record<string, number>} bindings @param {number} slot
+   */
+  encode(encoder, steps, bindings, slot) {
+    const pass = encoder.beginComputePass();
+    pass.setBindGroup(1, /** @type {GPUBindGroup} */ (this.slotGroup), [slot * SLOT_STRIDE]);
+    /** @type {GPUComputePipeline | null} */
+    let last = null;
+    for (const { pipeline, group, groups } of steps) {
+      if (pipeline !== last) pass.setPipeline(pipeline);
+      last = pipeline;
+      pass.setBindGroup(0, group);
+      pass.dispatchWorkgroups(value(groups[0], bindings), value(groups[1], bindings),
+        value(groups[2], bindings));
+    }
+    pass.end();
+  }
+
+  /** @param {number} slot @param {Record<string, number>} bindings @param {number} [uniform] */
+  writeSlot(slot, bindings, uniform) {
+    const data = new DataView(new ArrayBuffer(this.slot.nbytes));
+    this.slot.symbols.forEach((/** @type {string} */ name, /** @type {number} */ i) =>
+      data.setUint32(4 * i, bindings[name] ?? 1, true));
+    for (const [name, [offset]] of Object.entries(this.slot.inputs)) {
+      new Uint8Array(data.buffer).set(this.small[name], offset);
+    }
+    if (uniform !== undefined && this.slot.draw >= 0) {
+      data.setFloat32(this.slot.draw, uniform, true);
+    }
+    this.gpu.queue.writeBuffer(
+      /** @type {GPUBuffer} */ (this.slots), slot * SLOT_STRIDE, data.buffer);
+  }
+
+  /**
+   * Queues runs of a program, each in a slot of its own, and copies the token of each out.
+   * @param {string} program @param {{bindings: Record<string, number>, uniform: number}[]} runs
+   */
+  submit(program, runs) {
+    const [buffer, offset] = this.plan.values.token;
+    const reader = this.readers.pop() ?? this.gpu.createBuffer({
+      size: 4 * SLOTS, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+    const encoder = this.gpu.createCommandEncoder();
+    runs.forEach(({ bindings, uniform }, slot) => {
+      this.writeSlot(slot, bindings, uniform);
+      this.encode(encoder, this.programs[program], bindings, slot);
+      encoder.copyBufferToBuffer(this.buffers[buffer], offset, reader, 4 * slot, 4);
+    });
+    this.gpu.queue.submit([encoder.finish()]);
+    return { reader, n: runs.length, mapped: reader.mapAsync(GPUMapMode.READ, 0, 4 * runs.length) };
+  }
+
+  /** @param {{reader: GPUBuffer, n: number, mapped: Promise<undefined>}} pending */
+  async take({ reader, n, mapped }) {
+    try {
+      await mapped;
+    } catch (error) {
+      await Promise.race([this.gpu.lost, null]);
+      throw this.device.lost ?? failure("DeviceLostError", "reading tokens", { got: String(error) });
+    }
+    const tokens = new Int32Array(reader.getMappedRange(0, 4 * n).slice(0));
+    reader.unmap();
+    this.readers.push(reader);
+    return tokens;
+  }
+
+  /** Frees the device memory. */
+  close() {
+    for (const buffer of [...this.buffers, ...this.readers, this.slots]) buffer?.destroy();
+  }
+}
+
+/** @param {Count} count @param {Record<string, number>} bindings */
+function value({ terms, constant, divisor }, bindings) {
+  let total = constant;
+  for (const name in terms) total += terms[name] * bindings[name];
+  return Math.max(0, Math.ceil(total / divisor));
+}
+
+/**
+ * Loads a plan: makes its buffers and pipelines and brings its weights, an upload at a time.
+ * @param {Device} device @param {string} planJson
+ * @param {(start: number, nbytes: number) => Promise<Uint8Array>} bytesAt  reads the model file
+ * @param {(done: number, total: number) => void} onProgress
+ * @returns {Promise<Executable>}
+ */
+export async function load(device, planJson, bytesAt, onProgress) {
+  device.check();
+  const executable = new Executable(device, JSON.parse(planJson));
+  try {
+    await executable.prepare();
+    await upload(executable, bytesAt, onProgress);
+    device.check();
+  } catch (error) {
+    executable.close();
+    throw device.lost ?? error;
+  }
+  return executable;
+}
+
+/**
+ * @param {Executable} executable
+ * @param {(start: number, nbytes: number) => Promise<Uint8Array>} bytesAt
+ * @param {(done: number, total: number) => void} onProgress
+ */
+async function upload(executable, bytesAt, onProgress) {
+  const { gpu, plan, buffers } = executable;
+  const staging = buffers[plan.buffers.findIndex((/** @type {any[]} */ b) => b[1] === "staging")];
+  const total = plan.weights.reduce((/** @type {number} */ n, /** @type {any[]} */ w) => n + w[2], 0);
+  let done = 0;
+  let waiting = 0;
+  for (const [, start, nbytes, steps] of plan.weights) {
+    put(gpu, staging, 0, await bytesAt(start, nbytes));
+    const encoder = gpu.createCommandEncoder();
+    executable.encode(encoder, steps.map((/** @type {any} */ s) => executable.record(s)), {}, 0);
+    gpu.queue.submit([encoder.finish()]);
+    done += nbytes;
+    waiting += nbytes;
+    onProgress(done, total);
+    if (waiting > QUEUED_BYTES) {
+      await gpu.queue.onSubmittedWorkDone();
+      waiting = 0;
+    }
+  }
+  await gpu.queue.onSubmittedWorkDone();
+  staging?.destroy();
+}
+
+/** @param {GPUDevice} gpu @param {GPUBuffer} buffer @param {number} at @param {Uint8Array} bytes */
+function put(gpu, buffer, at, bytes) {
+  let whole = bytes;
+  if (bytes.byteLength % 4) {
+    whole = new Uint8Array(Math.ceil(bytes.byteLength / 4) * 4);
+    whole.set(bytes);
+  }
+  gpu.queue.writeBuffer(buffer, at, /** @type {Uint8Array<ArrayBuffer>} */ (whole));
+}
+
+/** An input or state by its public name. @param {Executable} e @param {string} name @param {Uint8Array} bytes */
+export async function write(e, name, bytes) {
+  e.device.check();
+  if (e.small[name]) {
+    e.small[name].fill(0);
+    e.small[name].set(bytes);
+    return;
+  }
+  const [buffer, offset] = e.plan.values[name];
+  put(e.gpu, e.buffers[buffer], offset, bytes);
+}
+
+/** The bytes of an input, output or state. @param {Executable} e @param {string} name */
+export async function read(e, name) {
+  e.device.check();
+  const [buffer, offset, nbytes] = e.plan.values[name];
+  const reader = e.gpu.createBuffer({
+    size: nbytes, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+  const encoder = e.gpu.createCommandEncoder();
+  encoder.copyBufferToBuffer(e.buffers[buffer], offset, reader, 0, nbytes);
+  e.gpu.queue.submit([encoder.finish()]);
+  try {
+    await reader.mapAsync(GPUMapMode.READ);
+    return new Uint8Array(reader.getMappedRange().slice(0));
+  } catch (error) {
+    throw e.device.lost ?? failure("DeviceLostError", `reading '${name}'`, { got: String(error) });
+  } finally {
+    reader.destroy();
+  }
+}
+
+/** Zeroes a state. @param {Executable} e @param {string} name */
+export async function clear(e, name) {
+  e.device.check();
+  const [buffer, offset, nbytes] = e.plan.values[name];
+  const encoder = e.gpu.createCommandEncoder();
+  encoder.clearBuffer(e.buffers[buffer], offset, nbytes);
+  e.gpu.queue.submit([encoder.finish()]);
+}
+
+/** Runs one program once. @param {Executable} e @param {string} program @param {Record<string, number>} bindings */
+export async function run(e, program, bindings) {
+  e.device.check();
+  e.writeSlot(0, bindings);
+  const encoder = e.gpu.createCommandEncoder();
+  e.encode(encoder, e.programs[program], bindings, 0);
+  e.gpu.queue.submit([encoder.finish()]);
+}
+
+/**
+ * Reads the request's tokens, then makes new ones until a stop token, the count, or `cancel`.
+ * @param {Executable} e @param {Request} request @param {(tokens: Int32Array) => void} onTokens
+ * @returns {Promise<void>}
+ */
+export async function generate(e, request, onTokens) {
+  e.device.check();
+  e.cancelled = false;
+  const { tokens, maxNewTokens, stopIds, uniforms, batch, inFlight } = request;
+  const chunk = e.plan.symbols.seq;
+  let past = request.past;
+  const pending = [];
+  for (let at = 0; at < tokens.length && !e.cancelled; at += chunk) {
+    const part = tokens.slice(at, at + chunk);
+    await write(e, "tokens", new Uint8Array(part.buffer));
+    const read = e.submit("prefill",
+      [{ bindings: { seq: part.length, past }, uniform: uniforms[0] }]);
+    past += part.length;
+    if (at + chunk >= tokens.length) pending.push(read);
+    else await e.take(read);
+  }
+  let submitted = pending.length;
+  let taken = 0;
+  while (pending.length) {
+    while (submitted < maxNewTokens && submitted - taken <= inFlight && !e.cancelled) {
+      const n = Math.min(batch, maxNewTokens - submitted, SLOTS);
+      const runs = [];
+      for (let i = 0; i < n; i++) {
+        runs.push({ bindings: { seq: 1, past: past + i }, uniform: uniforms[submitted + i] });
+      }
+      pending.push(e.submit("decode", runs));
+      past += n;
+      submitted += n;
+    }
+    const made = await e.take(/** @type {any} */ (pending.shift()));
+    taken += made.length;
+    const stop = made.findIndex((token) => stopIds.includes(token));
+    onTokens(stop < 0 ? made : made.slice(0, stop + 1));
+    if (stop >= 0 || e.cancelled) {
+      await Promise.all(pending.splice(0).map((read) => e.take(read)));
+    }
+  }
+}
+
+/** The running `generate` ends after what is in flight. @param {Executable} e */
+export function cancel(e) {
+  e.cancelled = true;
+}
+
+/** Frees what an executable holds, or the device. @param {Executable | Device} handle */
+export async function close(handle) {
+  handle.close();
+}

@@ -1,0 +1,58 @@
+"""What is pinned is pinned exactly, completely, and without a download address."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PINNED = [
+    line
+    for line in (ROOT / "requirements.lock").read_text().splitlines()
+    if not line.startswith("#")
+]
+
+
+def normal(name: str) -> str:
+    """A package's name as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_core_needs_nothing() -> None:
+    assert PROJECT["dependencies"] == []
+
+
+@pytest.mark.parametrize("line", PINNED)
+def test_python_lock_has_exact_versions(line: str) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line)
+
+
+@pytest.mark.parametrize("extra", ["native", "dev"])
+def test_python_lock_has_every_extra(extra: str) -> None:
+    wanted = {normal(re.split(r"[<>=!~\[ ]", need)[0])
+              for need in PROJECT["optional-dependencies"][extra]}  # fmt: skip
+    assert wanted <= {normal(line.split("==")[0]) for line in PINNED}
+
+
+def test_npm_lock_has_exact_versions_and_no_addresses() -> None:
+    asked = json.loads((ROOT / "package.json").read_text())
+    packages = json.loads((ROOT / "package-lock.json").read_text())["packages"]
+    for name, version in (asked["dependencies"] | asked["devDependencies"]).items():
+        assert packages[f"node_modules/{name}"]["version"] == version
+    for name, locked in packages.items():
+        assert "resolved" not in locked, name
+        assert not name or locked["integrity"].startswith("sha512-")
+
+
+def test_models_are_pinned_by_hash() -> None:
+    models = json.loads((ROOT / "models.lock.json").read_text())
+    assert models
+    for model in models:
+        assert re.fullmatch(r"[0-9a-f]{64}", model["sha256"])
+        assert model["nbytes"] > 0
+        assert model["member"].endswith(model["file"])

