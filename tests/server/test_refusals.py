@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgewise.server.body import BODY_NBYTES, MAX_MESSAGES, parse
 from edgewise.server.problems import Refusal
-from tests.server.conftest import Server
+from tests.serving import Server
 from tests.tiny_chat import TinyChat
 
 URL = "/v1/chat/completions"

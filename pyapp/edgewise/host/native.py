@@ -133,7 +133,9 @@ class NativeExecutable:
             bind_group_layouts=[self._layout(kernel.bindings), self._slot_layout]
         )
         try:
-            module = self._device.create_shader_module(code=kernel.code)
+            # wgpu 29 (naga) knows subgroups and refuses the line that enables them.
+            code = kernel.code.replace("enable subgroups;\n", "")
+            module = self._device.create_shader_module(code=code)
             return self._device.create_compute_pipeline(layout=layout, compute={
                 "module": module, "entry_point": "main", "constants": dict(kernel.constants),
             })  # fmt: skip
