@@ -21,13 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 import report
 import settings
-from opening import Opening
-from view import View
-
 from edgewise import debug
 from edgewise.errors import EdgewiseError, EmptyPromptError, InputError
-from edgewise.host.base import DeviceFacts
+from edgewise.targets.device import DeviceFacts
 from edgewise.tasks.chat import Chat
+from opening import Opening
+from view import View
 
 if TYPE_CHECKING:
     from edgewise.host.browser import BrowserHost

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from urllib.parse import urljoin
 
 import report
-from settings import Settings
-from view import View
-
 from edgewise.errors import DownloadError
 from edgewise.host.base import Host
 from edgewise.router.place import Placement
 from edgewise.runtime.session import Progress
 from edgewise.tasks.chat import Chat
+from settings import Settings
+from view import View
 
 STAGES = {
     "download": "Downloading the model",

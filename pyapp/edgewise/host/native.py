@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import wgpu
@@ -17,11 +17,11 @@ from ..errors import DeviceLostError, HostError, InputError, NoDeviceError
 from ..plan.plan import Count, Plan, Step, from_json
 from ..targets.device import DeviceFacts
 from .base import GenerateRequest, WeightFile
+from .segments import Read, SegmentReader
 
 FEATURES = {"shader-f16": "shader-f16", "subgroups": "subgroup"}  # WebGPU name -> wgpu's
 SLOTS = 64
 SLOT_STRIDE = 256  # minUniformBufferOffsetAlignment's default limit
-Read = Callable[[str], Awaitable[bytes]]
 
 
 def adapter_facts(adapter: Any) -> DeviceFacts:
@@ -133,7 +133,9 @@ class NativeExecutable:
             bind_group_layouts=[self._layout(kernel.bindings), self._slot_layout]
         )
         try:
-            module = self._device.create_shader_module(code=kernel.code)
+            # wgpu 29 (naga) knows subgroups and refuses the line that enables them.
+            code = kernel.code.replace("enable subgroups;\n", "")
+            module = self._device.create_shader_module(code=code)
             return self._device.create_compute_pipeline(layout=layout, compute={
                 "module": module, "entry_point": "main", "constants": dict(kernel.constants),
             })  # fmt: skip
@@ -153,15 +155,16 @@ class NativeExecutable:
         self, read: Read, weights: WeightFile, on_progress: Callable[[int, int], None]
     ) -> None:
         """Write each weight's bytes to the staging buffer and run its steps."""
+        for to, data in self.plan.inline:
+            self._put(to.buffer, to.offset, data)
         total = sum(weight.nbytes for weight in self.plan.weights)
         done = 0
         staging = next((i for i, b in enumerate(self.plan.buffers) if b.kind == "staging"), -1)
-        source = _Segments(read, weights)
+        source = SegmentReader(read, weights)
         for weight in self.plan.weights:
             at = 0
             async for piece in source.range(weight.start, weight.nbytes):
-                padded = piece if len(piece) % 4 == 0 else bytes(piece) + bytes(-len(piece) % 4)
-                self._device.queue.write_buffer(self._buffers[staging], at, padded)
+                self._put(staging, at, piece)
                 at += len(piece)
             encoder = self._device.create_command_encoder()
             self._encode(encoder, [(step, self._group(step)) for step in weight.steps], {}, 0)
@@ -181,9 +184,7 @@ class NativeExecutable:
         if len(data) > to.nbytes:
             raise InputError(f"input '{name}'", got=f"{len(data)} bytes",
                              need=f"at most {to.nbytes}")  # fmt: skip
-        self._device.queue.write_buffer(
-            self._buffers[to.buffer], to.offset, data + bytes(-len(data) % 4)
-        )
+        self._put(to.buffer, to.offset, data)
 
     async def read(self, name: str) -> bytes:
         """The bytes of an input, output or state, padded to the binding alignment."""
@@ -247,6 +248,11 @@ class NativeExecutable:
         for buffer in (*self._buffers, self._slots):
             buffer.destroy()
 
+    def _put(self, buffer: int, at: int, data: bytes | memoryview) -> None:
+        """Write whole words; the queue takes no other sizes."""
+        whole = data if len(data) % 4 == 0 else bytes(data) + bytes(-len(data) % 4)
+        self._device.queue.write_buffer(self._buffers[buffer], at, whole)
+
     def _submit(self, program: str, runs: list[tuple[dict[str, int], float]]) -> Any:
         """Queue runs of a program; the buffer that gets the token of each."""
         usage = wgpu.BufferUsage
@@ -286,34 +292,6 @@ class NativeExecutable:
             run.set_bind_group(0, group)
             run.dispatch_workgroups(*(_groups(c, bindings) for c in step.groups))
         run.end()
-
-
-class _Segments:
-    """Byte ranges of a file whose segments are read one at a time; the last one is kept."""
-
-    def __init__(self, read: Read, weights: WeightFile) -> None:
-        self._read = read
-        self._segments = weights.segments
-        self._index, self._start, self._bytes = -1, 0, b""
-
-    async def range(self, start: int, nbytes: int) -> AsyncIterator[memoryview]:
-        """The bytes from `start` in order, one piece a segment. Ranges must not go backwards."""
-        while nbytes > 0:
-            while self._index < 0 or start >= self._start + self._segments[self._index].nbytes:
-                self._start += self._segments[self._index].nbytes if self._index >= 0 else 0
-                self._index += 1
-                self._bytes = b""
-            segment = self._segments[self._index]
-            if not self._bytes:
-                if segment.hash is None:
-                    raise HostError("weights", got="a segment whose hash is not known",
-                                    need="a file that was downloaded or packed")  # fmt: skip
-                self._bytes = await self._read(segment.hash)
-            low = start - self._start
-            piece = memoryview(self._bytes)[low : low + nbytes]
-            start += len(piece)
-            nbytes -= len(piece)
-            yield piece
 
 
 def _groups(c: Count, bindings: Mapping[str, int]) -> int:

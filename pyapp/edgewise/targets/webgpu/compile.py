@@ -92,6 +92,7 @@ def compile_plan(
         kernels=tuple(shared.kernels),
         buffers=tuple(shared.buffers),
         weights=tuple(sorted(weights.uploads, key=lambda upload: upload.start)),
+        inline=tuple(weights.inline),
         programs=steps,
         values=values,
         slot=_slot(shared, draw),

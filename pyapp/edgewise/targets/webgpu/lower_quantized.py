@@ -17,8 +17,8 @@ from .weights import Matrix, Packed, Weights
 
 def quantized_gather(p: Program, w: Weights, node: Node) -> None:
     """One dispatch for each part of the table."""
-    codes, scale, _, ids = node.inputs
-    packed = w.matrix((_matrix(p, codes, scale),))
+    *weight, ids = node.inputs
+    packed = w.matrix((_matrix(p, *weight),))
     y = p.value(node.outputs[0])
     words = packed.width * packed.bits // 32
     for part in packed.parts:
@@ -37,8 +37,8 @@ def quantized_gather(p: Program, w: Weights, node: Node) -> None:
 
 def quantized_matmul(p: Program, w: Weights, node: Node) -> None:
     """y = x Wᵀ, with norm before and residual after where the node has them."""
-    x, codes, scale, _, norm, residual = node.inputs
-    packed = w.matrix((_matrix(p, codes, scale),))
+    x, *weight, norm, residual = node.inputs
+    packed = w.matrix((_matrix(p, *weight),))
     y = p.value(node.outputs[0])
     finish = [Arg("y", "write", "TY", y.name)]
     types = {"TY": wgsl_type(y)}
@@ -51,8 +51,8 @@ def quantized_matmul(p: Program, w: Weights, node: Node) -> None:
 
 def quantized_swiglu(p: Program, w: Weights, node: Node) -> None:
     """Gate and up rows alternate in one packed matrix, so one thread has both of a result."""
-    x, gate_codes, gate_scale, _, up_codes, up_scale, _, norm = node.inputs
-    matrices = (_matrix(p, gate_codes, gate_scale), _matrix(p, up_codes, up_scale))
+    x, norm = node.inputs[0], node.inputs[7]
+    matrices = (_matrix(p, *node.inputs[1:4]), _matrix(p, *node.inputs[4:7]))
     packed = w.matrix(matrices, alternate=True)
     y = p.value(node.outputs[0])
     _product(p, w, node, cast(str, x), norm, packed, [Arg("y", "write", "TY", y.name)],
@@ -62,13 +62,10 @@ def quantized_swiglu(p: Program, w: Weights, node: Node) -> None:
 
 def quantized_qkv(p: Program, w: Weights, node: Node) -> None:
     """q, k and v in one product whose results are rotated and written where they belong."""
-    x, q_codes, q_scale, _, k_codes, k_scale, _, v_codes, v_scale, _, norm, k, v = node.inputs
+    x, norm, k, v = (node.inputs[i] for i in (0, 10, 11, 12))
     for old, updated in zip((k, v), node.outputs[1:], strict=True):
         p.alias(updated, cast(str, old))
-    matrices = tuple(
-        _matrix(p, codes, scale)
-        for codes, scale in ((q_codes, q_scale), (k_codes, k_scale), (v_codes, v_scale))
-    )
+    matrices = tuple(_matrix(p, *node.inputs[i : i + 3]) for i in (1, 4, 7))
     attrs = node.attrs
     if not attrs["interleaved"]:
         # Pairs half a head apart are in no thread's reach: project, then rotate.
@@ -115,9 +112,12 @@ def _apart(p: Program, w: Weights, node: Node, matrices: tuple[Matrix, ...]) -> 
     emit_kv_update(p, node, val, p.value(v))
 
 
-def _matrix(p: Program, codes: str | None, scale: str | None) -> Matrix:
+def _matrix(
+    p: Program, codes: str | None, scale: str | None, minimum: str | None
+) -> Matrix:  # fmt: skip
     constants = p.graph.constants
-    return Matrix(constants[cast(str, codes)], constants[cast(str, scale)])
+    return Matrix(constants[cast(str, codes)], constants[cast(str, scale)],
+                  None if minimum is None else constants[minimum])  # fmt: skip
 
 
 def _quant_flags(packed: Packed) -> dict[str, bool]:

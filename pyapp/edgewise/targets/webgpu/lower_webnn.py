@@ -48,7 +48,9 @@ def elementwise(p: Program, w: Weights, node: Node) -> None:
     args, reads = [], {}
     for i, (name, operand) in enumerate(zip(names, node.inputs, strict=True)):
         value = p.value(operand)
-        args.append(Arg(f"in{i}", "read", wgsl_type(value), value.name))
+        constant = p.graph.constants.get(value.name)
+        args.append(Arg(f"in{i}", "read", wgsl_type(value),
+                        w.plain(constant) if constant else value.name))  # fmt: skip
         reads[name] = f"in{i}[{_index(node, value, y)}]"
     expression = row.wgsl.format(T="T", **reads)
     body = f"""
