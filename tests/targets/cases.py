@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from edgewise.dims import bound, evaluate
+from numpy.typing import NDArray
+
+from edgewise.dims import evaluate
 from edgewise.dtypes import DType
 from edgewise.graph.builder import GraphBuilder
 from edgewise.graph.graph import Graph, Value, specialise
 from edgewise.ops.base import OPS
 from edgewise.targets.reference import Reference
-from numpy.typing import NDArray
 
 Array = NDArray[Any]
 F32, F16, I32, U32 = DType.FLOAT32, DType.FLOAT16, DType.INT32, DType.UINT32
@@ -85,9 +86,9 @@ class _Maker:
     def floats(self, *shape: int) -> Array:
         return self.rng.normal(size=shape).astype(np.float32)
 
-    def weight(self, n: int, k: int, bits: int, group: int, wide: bool, minimum: bool = True) -> (
-        tuple[Value, Value, Value | None]
-    ):  # fmt: skip
+    def weight(
+        self, n: int, k: int, bits: int, group: int, wide: bool, minimum: bool = True
+    ) -> tuple[Value, Value, Value | None]:
         codes = self.rng.integers(0, 256, n * k * bits // 8, dtype=np.uint8).tobytes()
         kind, dtype = (np.float32, F32) if wide else (np.float16, F16)
         scale = self.rng.uniform(0.01, 0.1, (n, k // group)).astype(kind)
@@ -101,7 +102,9 @@ class _Maker:
     def vector(self, n: int) -> Value:
         return self.b.vector(F32, self.rng.uniform(0.5, 1.5, n).tolist())
 
-    def input(self, name: str, dtype: DType, shape: tuple[Any, ...], run: Mapping[str, int]) -> Value:
+    def input(
+        self, name: str, dtype: DType, shape: tuple[Any, ...], run: Mapping[str, int]
+    ) -> Value:
         sizes = [evaluate(dim, run) for dim in shape]
         self.inputs[name] = self.rng.normal(size=sizes).astype(dtype.value)
         return self.b.input(name, dtype, shape)
@@ -152,10 +155,16 @@ def _kv_update() -> Iterator[Case]:
 
 def _attention() -> Iterator[Case]:
     shapes = [
-        (F32, 1, 0, 4, 2, 20), (F32, 1, 299, 6, 2, 64), (F32, 1, 131, 3, 3, 80),
-        (F32, 7, 0, 4, 2, 20), (F32, 37, 93, 6, 2, 64), (F32, 19, 40, 2, 1, 128),
-        (F32, 5, 3, 2, 1, 132), (F16, 1, 140, 6, 2, 64), (F16, 21, 33, 6, 2, 64),
-    ]  # fmt: skip
+        (F32, 1, 0, 4, 2, 20),
+        (F32, 1, 299, 6, 2, 64),
+        (F32, 1, 131, 3, 3, 80),
+        (F32, 7, 0, 4, 2, 20),
+        (F32, 37, 93, 6, 2, 64),
+        (F32, 19, 40, 2, 1, 128),
+        (F32, 5, 3, 2, 1, 132),
+        (F16, 1, 140, 6, 2, 64),
+        (F16, 21, 33, 6, 2, 64),
+    ]
     for dtype, seq, past, heads, kv_heads, size in shapes:
         m = _Maker(f"attention {dtype} seq={seq} past={past} heads={heads}/{kv_heads} size={size}")
         run = {"seq": seq, "past": past}
@@ -182,16 +191,22 @@ def _matmul() -> Iterator[Case]:
     ]
     for dtype, seq, n, k, bits, group, wide, minimum, norm, residual in rows:
         for limit in ({}, {"maxStorageBufferBindingSize": 256 * k}) if n > 1000 else ({},):
-            m = _Maker(f"quantizedMatmul {dtype} {seq}x{n}x{k} {bits} bits/{group}"
-                       f"{' norm' if norm else ''}{' residual' if residual else ''}"
-                       f"{' split' if limit else ''}")  # fmt: skip
+            m = _Maker(
+                f"quantizedMatmul {dtype} {seq}x{n}x{k} {bits} bits/{group}"
+                f"{' norm' if norm else ''}{' residual' if residual else ''}"
+                f"{' split' if limit else ''}"
+            )
             run = {"seq": seq, "past": 0}
             x = m.input("x", dtype, (m.seq, k), run)
             r = m.input("r", F32, (m.seq, n), run) if residual else None
             y = m.b.quantized_matmul(
-                x, *m.weight(n, k, bits, group, wide, minimum), m.vector(k) if norm else None, r,
-                eps=1e-5, dtype=F32 if residual else dtype,
-            )  # fmt: skip
+                x,
+                *m.weight(n, k, bits, group, wide, minimum),
+                m.vector(k) if norm else None,
+                r,
+                eps=1e-5,
+                dtype=F32 if residual else dtype,
+            )
             m.b.output("y", y)
             yield m.case(run, limit)
 
@@ -206,24 +221,42 @@ def _swiglu() -> Iterator[Case]:
         yield m.case(run)
     m = _Maker("swiglu")
     run = {"seq": 7, "past": 0}
-    gate, up = (m.input(name, F32, (m.seq, 13), run) for name in ("gate", "up"))
-    m.b.output("y", m.b.swiglu(gate, up))
+    halves = [m.input(name, F32, (m.seq, 13), run) for name in ("gate", "up")]
+    m.b.output("y", m.b.swiglu(*halves))
     yield m.case(run)
 
 
 def _qkv() -> Iterator[Case]:
-    for dtype, seq, interleaved in ((F32, 1, True), (F32, 9, True), (F32, 9, False),
-                                    (F32, 1, False), (F16, 1, True), (F16, 9, True)):  # fmt: skip
+    for dtype, seq, interleaved in (
+        (F32, 1, True),
+        (F32, 9, True),
+        (F32, 9, False),
+        (F32, 1, False),
+        (F16, 1, True),
+        (F16, 9, True),
+    ):
         m = _Maker(f"quantizedQkv {dtype} seq={seq} interleaved={interleaved}")
         run = {"seq": seq, "past": 250}
         x = m.input("x", F32, (m.seq, 64), run)
         k_state, v_state = (m.state(name, dtype, (340, 2, 12)) for name in ("k", "v"))
         parts = [m.weight(rows * 12, 64, 4, 32, wide=False) for rows in (6, 2, 2)]
         q, k, v = m.b.quantized_qkv(
-            x, *parts[0], *parts[1], *parts[2], m.vector(64), k_state, v_state, heads=6,
-            kv_heads=2, start=m.past, theta=10000.0, dims=8, interleaved=interleaved, eps=1e-5,
+            x,
+            *parts[0],
+            *parts[1],
+            *parts[2],
+            m.vector(64),
+            k_state,
+            v_state,
+            heads=6,
+            kv_heads=2,
+            start=m.past,
+            theta=10000.0,
+            dims=8,
+            interleaved=interleaved,
+            eps=1e-5,
             dtype=dtype,
-        )  # fmt: skip
+        )
         m.b.output("q", q)
         m.b.update(k_state, k)
         m.b.update(v_state, v)
@@ -253,8 +286,15 @@ def _seen() -> Iterator[Case]:
 
 
 def _sample() -> Iterator[Case]:
-    settings = [(0.0, 0, 1.0, 1.0), (0.0, 0, 1.0, 1.7), (1.3, 0, 1.0, 1.0), (0.7, 40, 1.0, 1.2),
-                (1.0, 0, 0.9, 1.0), (2.0, 17, 0.5, 1.1), (1.0, 1, 1.0, 1.0)]  # fmt: skip
+    settings = [
+        (0.0, 0, 1.0, 1.0),
+        (0.0, 0, 1.0, 1.7),
+        (1.3, 0, 1.0, 1.0),
+        (0.7, 40, 1.0, 1.2),
+        (1.0, 0, 0.9, 1.0),
+        (2.0, 17, 0.5, 1.1),
+        (1.0, 1, 1.0, 1.0),
+    ]
     for vocab in (97, 5003):
         for numbers in settings:
             m = _Maker(f"sample {vocab} {numbers}")
@@ -298,14 +338,16 @@ def _elementwise() -> Iterator[Case]:
 
 
 MAKERS: tuple[Callable[[], Iterator[Case]], ...] = (
-    _norm, _rotary, _kv_update, _attention, _matmul, _swiglu, _qkv, _gather, _seen, _sample,
-    _slice, _elementwise,
-)  # fmt: skip
-
-
-def bound_nbytes(value: Value) -> int:
-    """Bytes of a value at its bound."""
-    n = 1
-    for dim in value.shape:
-        n *= bound(dim)
-    return value.dtype.nbytes(n)
+    _norm,
+    _rotary,
+    _kv_update,
+    _attention,
+    _matmul,
+    _swiglu,
+    _qkv,
+    _gather,
+    _seen,
+    _sample,
+    _slice,
+    _elementwise,
+)

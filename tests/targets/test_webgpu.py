@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from edgewise.errors import PlanError, UnsupportedError
 from edgewise.graph.graph import specialise
 from edgewise.host.base import WeightFile
@@ -15,7 +16,6 @@ from edgewise.ops.base import OPS
 from edgewise.plan.plan import from_json
 from edgewise.targets.device import DeviceFacts
 from edgewise.targets.webgpu.compile import LOWERINGS, compile_plan
-
 from tests.targets.cases import Array, Case, all_cases, check
 
 CASES = all_cases()
@@ -79,8 +79,9 @@ def test_what_has_no_kernel_is_named_at_once(device: NativeDevice) -> None:
     case = CASES[0]
     nodes = tuple(replace(node, op=op) for node in case.graph.nodes for op in ("gather", "matmul"))
     with pytest.raises(UnsupportedError, match="gather, matmul"):
-        compile_plan({"main": replace(case.graph, nodes=nodes)}, {}, device.facts,
-                     features=frozenset())  # fmt: skip
+        compile_plan(
+            {"main": replace(case.graph, nodes=nodes)}, {}, device.facts, features=frozenset()
+        )
 
 
 def test_a_buffer_over_the_limit_is_refused(device: NativeDevice) -> None:

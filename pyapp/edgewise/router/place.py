@@ -19,10 +19,6 @@ from edgewise.errors import (
     QuotaError,
     RouteError,
 )
-<<<<<<< HEAD
-from edgewise.targets.device import DeviceFacts
-=======
->>>>>>> tasks
 from edgewise.store.manifest import Manifest
 from edgewise.store.runs import wanted
 from edgewise.targets.device import DeviceFacts

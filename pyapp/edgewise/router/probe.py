@@ -6,10 +6,6 @@ from dataclasses import dataclass
 
 from edgewise.errors import HostError
 from edgewise.host.base import Host
-<<<<<<< HEAD
-from edgewise.targets.device import DeviceFacts
-=======
->>>>>>> tasks
 from edgewise.router.place import Room
 from edgewise.store.manifest import Manifest
 from edgewise.store.runs import wanted
