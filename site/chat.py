@@ -23,7 +23,7 @@ import report
 import settings
 from edgewise import debug
 from edgewise.errors import EdgewiseError, EmptyPromptError, InputError
-from edgewise.host.base import DeviceFacts
+from edgewise.targets.device import DeviceFacts
 from edgewise.tasks.chat import Chat
 from opening import Opening
 from view import View
