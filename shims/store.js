@@ -128,7 +128,8 @@ export async function estimate() {
 }
 
 /** Asks that the browser keep the store under pressure. A worker can only learn whether it
- * does: `persist` is there for windows alone. @returns {Promise<boolean>} */
+ * does: `persist` is there for windows alone. Firefox asks the person, and this waits for the
+ * answer: let nothing else wait for it. @returns {Promise<boolean>} */
 export async function persist() {
   const storage = navigator.storage;
   return (await (storage?.persist?.() ?? storage?.persisted?.())) ?? false;

@@ -278,6 +278,9 @@ async function upload(executable, bytesAt, onProgress) {
   const { gpu, plan, buffers } = executable;
   const staging = buffers[plan.buffers.findIndex((/** @type {any[]} */ b) => b[1] === "staging")];
   const total = plan.weights.reduce((/** @type {number} */ n, /** @type {any[]} */ w) => n + w[2], 0);
+  for (const [[buffer, offset], text] of plan.inline) {
+    put(gpu, buffers[buffer], offset, Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
+  }
   let done = 0;
   let waiting = 0;
   for (const [, start, nbytes, steps] of plan.weights) {

@@ -61,16 +61,17 @@ class Decoder:
 
     def layer(self, index: int, x: Value) -> Value:
         b, width, kv = self.b, self.hidden, self.kv_heads * self.size
+        activation = self.activation
         h = self.norm(f"{index}.norm", x)
         split = []
         for who, rows in (("q", width), ("k", kv), ("v", kv)):
             flat = b.quantized_matmul(h, *self.weight(f"{index}.{who}", rows, width),
-                                      dtype=self.activation)  # fmt: skip
+                                      dtype=activation)  # fmt: skip
             split.append(b.reshape(flat, (self.seq, rows // self.size, self.size)))
         turn = (self.past, 100.0, self.size // 2 * 2, True)
         q, k = b.rotary(split[0], *turn), b.rotary(split[1], *turn)
         shape = (self.context, self.kv_heads, self.size)
-        states = [b.state(f"{who}{index}", self.activation, shape) for who in "kv"]
+        states = [b.state(f"{who}{index}", activation, shape) for who in "kv"]
         k, v = b.kv_update(states[0], k, self.past), b.kv_update(states[1], split[2], self.past)
         for state, new in zip(states, (k, v), strict=True):
             b.update(state, new)
@@ -78,8 +79,10 @@ class Decoder:
         flat = b.reshape(mixed, (self.seq, width))
         x = b.add(x, b.quantized_matmul(flat, *self.weight(f"{index}.o", width, width), dtype=F32))
         h = self.norm(f"{index}.ffn_norm", x)
-        gate, up = (b.quantized_matmul(h, *self.weight(f"{index}.{who}", self.ffn, width),
-                                       dtype=self.activation) for who in ("gate", "up"))  # fmt: skip
+        gate, up = (
+            b.quantized_matmul(h, *self.weight(f"{index}.{who}", self.ffn, width), dtype=activation)
+            for who in ("gate", "up")
+        )
         down = self.weight(f"{index}.down", width, self.ffn, minimum=False)
         out: Value = b.add(x, b.quantized_matmul(b.swiglu(gate, up), *down, dtype=F32))
         return out

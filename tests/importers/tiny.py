@@ -5,6 +5,7 @@ The computation shares nothing with Edgewise: float64, no cache, weights as `ggu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,8 +40,13 @@ class Tiny:
     norm_eps: float = 1e-5
     context: int = 64
 
-    def write(self, path: Path, seed: int) -> dict[str, Array]:
-        """Write random weights to a GGUF file; returns their dequantised values by name."""
+    def write(
+        self, path: Path, seed: int, more: Callable[[gguf.GGUFWriter], None] | None = None
+    ) -> dict[str, Array]:
+        """Write random weights to a GGUF file; returns their dequantised values by name.
+
+        more  adds metadata, such as a tokenizer.
+        """
         writer = gguf.GGUFWriter(path, "llama")
         writer.add_block_count(self.layers)
         writer.add_context_length(self.context)
@@ -51,6 +57,8 @@ class Tiny:
         writer.add_layer_norm_rms_eps(self.norm_eps)
         writer.add_rope_freq_base(self.rope_theta)
         writer.add_rope_dimension_count(self.rope_dims)
+        if more is not None:
+            more(writer)
         rng = np.random.default_rng(seed)
         weights: dict[str, Array] = {}
         for name, shape in self.shapes().items():

@@ -20,7 +20,7 @@ from edgewise.targets import reference
 Array = np.ndarray[Any, np.dtype[Any]]
 F32, F16, I32, U32 = DType.FLOAT32, DType.FLOAT16, DType.INT32, DType.UINT32
 # what an independent formula in float64 may differ by: one rounding to the type, and the sums
-CLOSE = {F32: {"rtol": 2e-5, "atol": 2e-5}, F16: {"rtol": 2e-3, "atol": 2e-3}}
+CLOSE = {F32: 2e-5, F16: 2e-3}
 FLOATS = pytest.mark.parametrize("dtype", [F32, F16])
 SEEDS = pytest.mark.parametrize("seed", range(4))
 
@@ -52,7 +52,8 @@ class Case:
             array = self.arrays[name]
             make = self.builder.state if name in self.states else self.builder.input
             dtype = types.get(name, DType(array.dtype.name))
-            values.append(make(name, dtype, shapes.get(name, array.shape)))
+            shape: tuple[Dim, ...] = array.shape
+            values.append(make(name, dtype, shapes.get(name, shape)))
         made = getattr(self.builder, method)(*values, **attrs)
         outputs = made if isinstance(made, tuple) else (made,)
         for index, output in enumerate(outputs):
@@ -85,7 +86,8 @@ def _nothing(constant: object) -> Array:
 
 def _close(got: Array, want: Array, dtype: DType = F32) -> None:
     assert got.shape == want.shape
-    np.testing.assert_allclose(got.astype(np.float64), want, **CLOSE[dtype])
+    limit = CLOSE[dtype]
+    np.testing.assert_allclose(got.astype(np.float64), want, rtol=limit, atol=limit)
 
 
 def _normal(rng: np.random.Generator, *shape: int, dtype: DType = F32) -> Array:
@@ -93,10 +95,10 @@ def _normal(rng: np.random.Generator, *shape: int, dtype: DType = F32) -> Array:
 
 
 def _norm(x: Array, weight: Array | None, eps: float) -> Array:
-    wide = x.astype(np.float64)
-    if weight is None:
-        return wide
-    return wide / np.sqrt((wide**2).mean(-1, keepdims=True) + eps) * weight
+    wide: Array = x.astype(np.float64)
+    if weight is not None:
+        wide = wide / np.sqrt((wide**2).mean(-1, keepdims=True) + eps) * weight
+    return wide
 
 
 def _turn(x: Array, start: int, theta: float, dims: int, interleaved: bool) -> Array:
@@ -135,7 +137,7 @@ BITS = {4: DType.UINT4, 8: DType.INT8}
 @FLOATS
 def test_rms_norm(seed: int, dtype: DType) -> None:
     rng = np.random.default_rng(seed)
-    rows, width = rng.integers(1, 9), rng.integers(1, 70)
+    rows, width = int(rng.integers(1, 9)), int(rng.integers(1, 70))
     x, weight = _normal(rng, rows, width, dtype=dtype), _normal(rng, width)
     (got,) = Case(x=x, weight=weight).run("rms_norm", eps=1e-5)
     _close(got, _norm(x, weight, 1e-5), dtype)
@@ -151,7 +153,7 @@ def test_rotary(seed: int, dtype: DType, interleaved: bool) -> None:
     start = int(rng.integers(0, 100))
     case = Case(x=_normal(rng, seq, heads, size, dtype=dtype))
     shape = (case.symbol("seq", seq, 8), heads, size)
-    attrs = {"theta": 100.0, "dims": 2 * half, "interleaved": interleaved}
+    attrs: dict[str, Any] = {"theta": 100.0, "dims": 2 * half, "interleaved": interleaved}
     past = case.symbol("past", start, 100)
     (got,) = case.run("rotary", shapes={"x": shape}, start=past, **attrs)
     _close(got, _turn(case.arrays["x"], start, **attrs), dtype)
@@ -249,14 +251,14 @@ def test_quantized_qkv(seed: int, norm: bool) -> None:
              for part, each in zip(("codes", "scale", "minimum"), three, strict=True)}  # fmt: skip
     case = Case(("k_state", "v_state"), x=x, **named, norm=weight, k_state=k_state,
                 v_state=v_state)  # fmt: skip
-    turn = {"theta": 50.0, "dims": size, "interleaved": seed % 2 == 0}
+    turn: dict[str, Any] = {"theta": 50.0, "dims": size, "interleaved": seed % 2 == 0}
     q, k, v = case.run("quantized_qkv", heads=heads, kv_heads=kv_heads, eps=1e-3, dtype=F32,
                        start=case.symbol("past", start, length - seq), **turn)  # fmt: skip
     normed = _norm(x, weight, 1e-3)
     dense = [(normed @ _dense(*three).T).reshape(seq, -1, size) for three in parts]
-    k_state[start : start + seq] = _turn(dense[1], start, **turn)  # type: ignore[arg-type]
+    k_state[start : start + seq] = _turn(dense[1], start, **turn)
     v_state[start : start + seq] = dense[2]
-    _close(q, _turn(dense[0], start, **turn))  # type: ignore[arg-type]
+    _close(q, _turn(dense[0], start, **turn))
     _close(k, k_state)
     _close(v, v_state)
 

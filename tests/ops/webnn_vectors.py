@@ -41,6 +41,7 @@ def array(tensor: Json) -> Array:
     if "fill" in tensor:
         return np.full(tensor["shape"], _number(tensor["fill"]), dtype)
     numbers = [_number(each) for each in tensor["data"]]
+    made: Array
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
             made = np.array(numbers, np.float64).astype(np.float32).astype(dtype)
@@ -52,8 +53,8 @@ def array(tensor: Json) -> Array:
 def distance(got: Array, want: Array) -> Array:
     """WPT's ulpDistance: steps between two numbers of a float type, differences of integers."""
     if got.dtype.kind != "f":
-        exact = np.abs(got.astype(object) - want.astype(object))
-        return exact.astype(np.float64).reshape(got.shape)
+        exact: Array = np.abs(got.astype(object) - want.astype(object)).astype(np.float64)
+        return exact.reshape(got.shape)
     bits = got.dtype.itemsize * 8
     ordered = []
     for each in (got, want):

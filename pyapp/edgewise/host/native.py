@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import wgpu
@@ -17,11 +17,11 @@ from ..errors import DeviceLostError, HostError, InputError, NoDeviceError
 from ..plan.plan import Count, Plan, Step, from_json
 from ..targets.device import DeviceFacts
 from .base import GenerateRequest, WeightFile
+from .segments import Read, SegmentReader
 
 FEATURES = {"shader-f16": "shader-f16", "subgroups": "subgroup"}  # WebGPU name -> wgpu's
 SLOTS = 64
 SLOT_STRIDE = 256  # minUniformBufferOffsetAlignment's default limit
-Read = Callable[[str], Awaitable[bytes]]
 
 
 def adapter_facts(adapter: Any) -> DeviceFacts:
@@ -52,16 +52,23 @@ class NativeDevice:
         try:
             adapter = wgpu.gpu.request_adapter_sync(power_preference="high-performance")
         except RuntimeError as exc:
-            raise NoDeviceError("WebGPU adapter", got=str(exc), need="a Vulkan, Metal or D3D12 one",
-                                fix="install a driver (Mesa's lavapipe counts)") from exc  # fmt: skip
+            raise NoDeviceError(
+                "WebGPU adapter",
+                got=str(exc),
+                need="a Vulkan, Metal or D3D12 one",
+                fix="install a driver (Mesa's lavapipe counts)",
+            ) from exc
         self.facts = adapter_facts(adapter)
         self._read = read
         limits = {
             name: adapter.limits[name]
-            for name in ("max-buffer-size", "max-storage-buffer-binding-size",
-                         "max-compute-workgroup-storage-size",
-                         "max-compute-invocations-per-workgroup")
-        }  # fmt: skip
+            for name in (
+                "max-buffer-size",
+                "max-storage-buffer-binding-size",
+                "max-compute-workgroup-storage-size",
+                "max-compute-invocations-per-workgroup",
+            )
+        }
         self._device = adapter.request_device_sync(
             required_features=[FEATURES[name] for name in self.facts.features],
             required_limits=limits,
@@ -95,14 +102,24 @@ class NativeExecutable:
         self._slots = device.create_buffer(
             size=SLOTS * SLOT_STRIDE, usage=usage.UNIFORM | usage.COPY_DST
         )
-        self._slot_layout = device.create_bind_group_layout(entries=[{
-            "binding": 0, "visibility": wgpu.ShaderStage.COMPUTE,
-            "buffer": {"type": wgpu.BufferBindingType.uniform, "has_dynamic_offset": True},
-        }])  # fmt: skip
-        self._slot_group = device.create_bind_group(layout=self._slot_layout, entries=[{
-            "binding": 0,
-            "resource": {"buffer": self._slots, "offset": 0, "size": plan.slot.nbytes},
-        }])  # fmt: skip
+        self._slot_layout = device.create_bind_group_layout(
+            entries=[
+                {
+                    "binding": 0,
+                    "visibility": wgpu.ShaderStage.COMPUTE,
+                    "buffer": {"type": wgpu.BufferBindingType.uniform, "has_dynamic_offset": True},
+                }
+            ]
+        )
+        self._slot_group = device.create_bind_group(
+            layout=self._slot_layout,
+            entries=[
+                {
+                    "binding": 0,
+                    "resource": {"buffer": self._slots, "offset": 0, "size": plan.slot.nbytes},
+                }
+            ],
+        )
         self._small = {name: bytes(nbytes) for name, (_, nbytes) in plan.slot.inputs.items()}
         self._layouts: dict[tuple[str, ...], Any] = {}
         self._pipelines = [self._pipeline(index) for index in range(len(plan.kernels))]
@@ -120,11 +137,18 @@ class NativeExecutable:
     def _layout(self, access: tuple[str, ...]) -> Any:
         if access not in self._layouts:
             kinds = wgpu.BufferBindingType
-            self._layouts[access] = self._device.create_bind_group_layout(entries=[
-                {"binding": i, "visibility": wgpu.ShaderStage.COMPUTE,
-                 "buffer": {"type": kinds.read_only_storage if a == "read" else kinds.storage}}
-                for i, a in enumerate(access)
-            ])  # fmt: skip
+            self._layouts[access] = self._device.create_bind_group_layout(
+                entries=[
+                    {
+                        "binding": i,
+                        "visibility": wgpu.ShaderStage.COMPUTE,
+                        "buffer": {
+                            "type": kinds.read_only_storage if a == "read" else kinds.storage
+                        },
+                    }
+                    for i, a in enumerate(access)
+                ]
+            )
         return self._layouts[access]
 
     def _pipeline(self, index: int) -> Any:
@@ -133,35 +157,56 @@ class NativeExecutable:
             bind_group_layouts=[self._layout(kernel.bindings), self._slot_layout]
         )
         try:
-            module = self._device.create_shader_module(code=kernel.code)
-            return self._device.create_compute_pipeline(layout=layout, compute={
-                "module": module, "entry_point": "main", "constants": dict(kernel.constants),
-            })  # fmt: skip
+            # wgpu 29 (naga) knows subgroups and refuses the line that enables them.
+            code = kernel.code.replace("enable subgroups;\n", "")
+            module = self._device.create_shader_module(code=code)
+            return self._device.create_compute_pipeline(
+                layout=layout,
+                compute={
+                    "module": module,
+                    "entry_point": "main",
+                    "constants": dict(kernel.constants),
+                },
+            )
         except wgpu.GPUError as exc:
-            raise HostError(f"kernel '{kernel.name}'", got=str(exc), need="WGSL that compiles",
-                            where=_numbered(kernel.code)) from exc  # fmt: skip
+            raise HostError(
+                f"kernel '{kernel.name}'",
+                got=str(exc),
+                need="WGSL that compiles",
+                where=_numbered(kernel.code),
+            ) from exc
 
     def _group(self, step: Step) -> Any:
         access = self.plan.kernels[step.kernel].bindings
-        return self._device.create_bind_group(layout=self._layout(access), entries=[
-            {"binding": i, "resource": {"buffer": self._buffers[b.buffer], "offset": b.offset,
-                                        "size": b.nbytes}}
-            for i, b in enumerate(step.bindings)
-        ])  # fmt: skip
+        return self._device.create_bind_group(
+            layout=self._layout(access),
+            entries=[
+                {
+                    "binding": i,
+                    "resource": {
+                        "buffer": self._buffers[b.buffer],
+                        "offset": b.offset,
+                        "size": b.nbytes,
+                    },
+                }
+                for i, b in enumerate(step.bindings)
+            ],
+        )
 
     async def upload(
         self, read: Read, weights: WeightFile, on_progress: Callable[[int, int], None]
     ) -> None:
         """Write each weight's bytes to the staging buffer and run its steps."""
+        for to, data in self.plan.inline:
+            self._put(to.buffer, to.offset, data)
         total = sum(weight.nbytes for weight in self.plan.weights)
         done = 0
         staging = next((i for i, b in enumerate(self.plan.buffers) if b.kind == "staging"), -1)
-        source = _Segments(read, weights)
+        source = SegmentReader(read, weights)
         for weight in self.plan.weights:
             at = 0
             async for piece in source.range(weight.start, weight.nbytes):
-                padded = piece if len(piece) % 4 == 0 else bytes(piece) + bytes(-len(piece) % 4)
-                self._device.queue.write_buffer(self._buffers[staging], at, padded)
+                self._put(staging, at, piece)
                 at += len(piece)
             encoder = self._device.create_command_encoder()
             self._encode(encoder, [(step, self._group(step)) for step in weight.steps], {}, 0)
@@ -179,18 +224,15 @@ class NativeExecutable:
             return
         to = self.plan.values[name]
         if len(data) > to.nbytes:
-            raise InputError(f"input '{name}'", got=f"{len(data)} bytes",
-                             need=f"at most {to.nbytes}")  # fmt: skip
-        self._device.queue.write_buffer(
-            self._buffers[to.buffer], to.offset, data + bytes(-len(data) % 4)
-        )
+            raise InputError(
+                f"input '{name}'", got=f"{len(data)} bytes", need=f"at most {to.nbytes}"
+            )
+        self._put(to.buffer, to.offset, data)
 
     async def read(self, name: str) -> bytes:
         """The bytes of an input, output or state, padded to the binding alignment."""
         at = self.plan.values[name]
-        return bytes(
-            self._device.queue.read_buffer(self._buffers[at.buffer], at.offset, at.nbytes)
-        )
+        return bytes(self._device.queue.read_buffer(self._buffers[at.buffer], at.offset, at.nbytes))
 
     async def clear(self, name: str) -> None:
         """Zero a state."""
@@ -247,12 +289,15 @@ class NativeExecutable:
         for buffer in (*self._buffers, self._slots):
             buffer.destroy()
 
+    def _put(self, buffer: int, at: int, data: bytes | memoryview) -> None:
+        """Write whole words; the queue takes no other sizes."""
+        whole = data if len(data) % 4 == 0 else bytes(data) + bytes(-len(data) % 4)
+        self._device.queue.write_buffer(self._buffers[buffer], at, whole)
+
     def _submit(self, program: str, runs: list[tuple[dict[str, int], float]]) -> Any:
         """Queue runs of a program; the buffer that gets the token of each."""
         usage = wgpu.BufferUsage
-        read = self._device.create_buffer(
-            size=4 * len(runs), usage=usage.MAP_READ | usage.COPY_DST
-        )
+        read = self._device.create_buffer(size=4 * len(runs), usage=usage.MAP_READ | usage.COPY_DST)
         token = self.plan.values["token"]
         for slot, (bindings, uniform) in enumerate(runs):
             self._write_slot(slot, bindings, uniform)
@@ -286,34 +331,6 @@ class NativeExecutable:
             run.set_bind_group(0, group)
             run.dispatch_workgroups(*(_groups(c, bindings) for c in step.groups))
         run.end()
-
-
-class _Segments:
-    """Byte ranges of a file whose segments are read one at a time; the last one is kept."""
-
-    def __init__(self, read: Read, weights: WeightFile) -> None:
-        self._read = read
-        self._segments = weights.segments
-        self._index, self._start, self._bytes = -1, 0, b""
-
-    async def range(self, start: int, nbytes: int) -> AsyncIterator[memoryview]:
-        """The bytes from `start` in order, one piece a segment. Ranges must not go backwards."""
-        while nbytes > 0:
-            while self._index < 0 or start >= self._start + self._segments[self._index].nbytes:
-                self._start += self._segments[self._index].nbytes if self._index >= 0 else 0
-                self._index += 1
-                self._bytes = b""
-            segment = self._segments[self._index]
-            if not self._bytes:
-                if segment.hash is None:
-                    raise HostError("weights", got="a segment whose hash is not known",
-                                    need="a file that was downloaded or packed")  # fmt: skip
-                self._bytes = await self._read(segment.hash)
-            low = start - self._start
-            piece = memoryview(self._bytes)[low : low + nbytes]
-            start += len(piece)
-            nbytes -= len(piece)
-            yield piece
 
 
 def _groups(c: Count, bindings: Mapping[str, int]) -> int:

@@ -65,9 +65,8 @@ def _sample_decomposed(
     kept = b.logical_or(b.greater_or_equal(top_p, one), b.greater_or_equal(scaled, least))
     cumulated = b.cumulative_sum(b.mul(weights, b.cast(kept, F32)), 0)
     total = b.slice(cumulated, (bound(vocab) - 1,), (1,))
-    # `uniform · total` may round up to `total`, which nothing exceeds: the last kept is drawn then
-    reached = b.logical_or(b.greater(cumulated, b.mul(uniform, total)),
-                           b.greater_or_equal(cumulated, total))  # fmt: skip
+    # uniform is at most 1 - 2^-24, so the product rounds to less than `total` and one exceeds it
+    reached = b.greater(cumulated, b.mul(uniform, total))
     drawn = b.arg_max(b.cast(reached, DType.INT32), 0, keep_dimensions=True)
     greedy = b.arg_max(scores, 0, keep_dimensions=True)
     out: Value = b.where(hot, drawn, greedy)

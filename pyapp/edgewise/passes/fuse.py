@@ -28,9 +28,9 @@ def fuse(graph: Graph) -> PassResult:
 def norm_into_matmul(work: Rewriter) -> None:
     """A norm moves into the quantised matmuls that read it, if nothing else does.
 
-        h = rmsNorm(x, w) {eps};  y = quantizedMatmul(h, c, s, m, _, _)
-        ->
-        y = quantizedMatmul(x, c, s, m, w, _) {eps}
+    h = rmsNorm(x, w) {eps};  y = quantizedMatmul(h, c, s, m, _, _)
+    ->
+    y = quantizedMatmul(x, c, s, m, w, _) {eps}
     """
     rule = "norm into matmul"
     for position, norm in work.positions("rmsNorm"):

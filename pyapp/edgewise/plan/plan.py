@@ -9,6 +9,7 @@ in a *slot*: a small uniform block, one for each run in flight, at @group(1) @bi
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -114,6 +115,7 @@ class Plan:
     kernels: tuple[Kernel, ...]
     buffers: tuple[Buffer, ...]
     weights: tuple[Weight, ...]
+    inline: tuple[tuple[Binding, bytes], ...]  # small constants of the graph itself
     programs: Mapping[str, tuple[Step, ...]]
     values: Mapping[str, Binding]  # inputs, outputs and states by public name
     slot: Slot
@@ -135,6 +137,10 @@ class Plan:
             "buffers": [[b.name, b.kind, b.nbytes] for b in self.buffers],
             "weights": [
                 [w.tensor, w.start, w.nbytes, list(map(_step_data, w.steps))] for w in self.weights
+            ],
+            "inline": [
+                [[b.buffer, b.offset, b.nbytes], b64encode(data).decode()]
+                for b, data in self.inline
             ],
             "programs": {
                 name: list(map(_step_data, steps)) for name, steps in self.programs.items()
@@ -187,6 +193,7 @@ def _plan(data: dict[str, Any]) -> Plan:
         ),
         buffers=tuple(Buffer(*buffer) for buffer in data["buffers"]),
         weights=tuple(Weight(t, at, n, _steps(steps)) for t, at, n, steps in data["weights"]),
+        inline=tuple((Binding(*to), b64decode(text)) for to, text in data["inline"]),
         programs={name: _steps(steps) for name, steps in data["programs"].items()},
         values={name: Binding(*binding) for name, binding in data["values"].items()},
         slot=Slot(tuple(symbols), {k: (at, n) for k, (at, n) in inputs.items()}, draw, nbytes),

@@ -79,7 +79,7 @@ def _guarded(endpoint: Endpoint, token: str | None) -> Endpoint:
     need = f"Bearer {token}".encode()
 
     async def guarded(request: Request) -> Response:
-        got = request.headers.get("authorization", "").encode()
+        got = request.headers.get("authorization", "").encode("latin-1")  # as it was sent
         if not secrets.compare_digest(got, need):
             raise Refusal(
                 401,
@@ -93,7 +93,7 @@ def _guarded(endpoint: Endpoint, token: str | None) -> Endpoint:
 
 
 async def _unknown(request: Request) -> Response:
-    raise Refusal(404, f"no such endpoint here: {request.url.path}", code="unknown_url")
+    raise Refusal(404, f"no such endpoint: {request.method} {request.url.path}", code="unknown_url")
 
 
 async def _refused(request: Request, error: Exception) -> Response:

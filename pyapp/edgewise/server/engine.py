@@ -52,16 +52,16 @@ class Engine:
     """See the module.
 
     open_chat  called in the engine's thread; what it returns answers all requests.
-    queue      how many requests may wait while one is answered.
+    queue      how many requests may wait while one is answered; `asked` counts that one too.
     """
 
     def __init__(self, model: str, open_chat: OpenChat, *, queue: int = 8) -> None:
         self.model, self.queue = model, queue
         self.status = Status("loading")
-        self._chat: Chat | None = None
+        self.chat: Chat | None = None
         self._open_chat = open_chat
         self._turn = asyncio.Lock()
-        self._asked = 0
+        self.asked = 0
         self._loop = asyncio.new_event_loop()
         self._main: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name="edgewise-engine", daemon=True)
@@ -81,16 +81,16 @@ class Engine:
         Closing it early ends the work on the device. Raises Refusal when the model is not there
         or the queue is full, and what `Chat.stream` raises.
         """
-        if self._chat is None:
+        if self.chat is None:
             raise self._not_ready()
-        if self._asked > self.queue:
+        if self.asked > self.queue:
             raise Refusal(
                 429,
-                f"{self._asked} requests are waiting already; try again later",
+                f"{self.asked} requests are waiting already; try again later",
                 code="queue_full",
                 headers={"retry-after": "5"},
             )
-        job = _Job(self._chat, request, self._loop)
+        job = _Job(self.chat, request, self._loop)
         # A task of its own: what ends the request must not interrupt the end of the work.
         turn = asyncio.create_task(self._take_turn(job))
         turn.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -103,12 +103,12 @@ class Engine:
                 turn.cancel()
 
     async def _take_turn(self, job: _Job) -> Stats:
-        self._asked += 1
+        self.asked += 1
         try:
             async with self._turn:
                 return await job.run()
         finally:
-            self._asked -= 1
+            self.asked -= 1
             job.arrived.put_nowait(None)
 
     def _not_ready(self) -> Refusal:
@@ -135,12 +135,12 @@ class Engine:
         with suppress(asyncio.CancelledError):
             await self._open()
             await asyncio.Event().wait()  # until `_end`
-        if self._chat is not None:
-            await self._wind_up(self._chat)
+        if self.chat is not None:
+            await self._wind_up(self.chat)
 
     async def _open(self) -> None:
         try:
-            self._chat = await self._open_chat(self._report)
+            self.chat = await self._open_chat(self._report)
             self.status = Status("ready")
         except EdgewiseError as error:
             self.status = Status("failed", error=error)

@@ -18,6 +18,7 @@ from edgewise.store.cut import SEGMENT_NBYTES
 from edgewise.store.document import Value, parse
 
 FORMAT = "edgewise-manifest/1"
+TEXT_NBYTES = 64 * 1024 * 1024  # the largest tokenizers known (262,144 tokens) have 33 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +214,7 @@ def _text(value: Value) -> TextRef | None:
         return None
     return TextRef(
         sha256=value.field("sha256").sha256(),
-        nbytes=value.field("nbytes").integer(1, SEGMENT_NBYTES),
+        nbytes=value.field("nbytes").integer(1, TEXT_NBYTES),
         url=value.field("url").text_or_none(),
     )
 

@@ -8,6 +8,7 @@ with the module.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..dims import evaluate
@@ -138,12 +139,12 @@ class Reference:
 
     def _load(self, constant: Constant) -> Array:
         value = constant.value
+        shape = tuple(evaluate(dim, {}) for dim in value.shape)
         if constant.data is None:
             array = self._constants(constant)
         else:
-            array = decode(constant.data, value.dtype)
-        shape = tuple(evaluate(dim, {}) for dim in value.shape)
-        if array.size != _count(shape):
+            array = decode(constant.data, value.dtype, prod(shape))
+        if array.size != prod(shape):
             raise ShapeError(f"constant {value.name!r}", got=str(array.shape), need=str(value))
         return array.reshape(shape).astype(self._numpy(value.dtype), copy=False)
 
@@ -173,21 +174,13 @@ def _check_bindings(graph: Graph, bindings: Mapping[str, int]) -> None:
                              where=graph.name)  # fmt: skip
 
 
-def _count(shape: tuple[int, ...]) -> int:
-    total = 1
-    for dim in shape:
-        total *= dim
-    return total
-
-
-def decode(data: bytes, dtype: DType) -> Array:
+def decode(data: bytes, dtype: DType, n_elements: int) -> Array:
     """Little-endian inline data as an array of rank 1; 4-bit elements are unpacked."""
     import numpy as np
 
     if dtype.bits >= 8:
         return np.frombuffer(data, np.dtype(dtype.value).newbyteorder("<"))
     packed = np.frombuffer(data, np.uint8)
-    nibbles = np.stack([packed & 15, packed >> 4], 1).reshape(-1)
-    if dtype is DType.INT4:
-        return ((nibbles ^ 8).astype(np.int8) - 8).astype(np.int8)
-    return nibbles
+    nibbles = np.stack([packed & 15, packed >> 4], 1).reshape(-1)[:n_elements]
+    # two's complement of 4 bits: 8 to 15 are -8 to -1
+    return (nibbles ^ 8).astype(np.int8) - np.int8(8) if dtype is DType.INT4 else nibbles

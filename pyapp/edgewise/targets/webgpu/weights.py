@@ -8,6 +8,7 @@ they are and are repacked on the device, in uploads of at most 16 MiB.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -44,6 +45,7 @@ class Matrix:
 
     codes: Constant
     scale: Constant
+    minimum: Constant | None
 
     @property
     def rows(self) -> int:
@@ -84,6 +86,7 @@ class Weights:
     tensors: Mapping[str, Tensor]
     binding_limit: int
     uploads: list[Weight] = field(default_factory=list)
+    inline: list[tuple[Binding, bytes]] = field(default_factory=list)
     packed: dict[tuple[str, ...], Packed] = field(default_factory=dict)
     vectors: dict[str, Binding] = field(default_factory=dict)
     free: Binding | None = None
@@ -94,30 +97,45 @@ class Weights:
 
         Raises UnsupportedError when their block types differ: fusing them was a mistake.
         """
-        key = (str(alternate), *(_tensor_name(m.codes) for m in matrices))
+        key = (str(alternate), *(_name(m.codes) for m in matrices))
         if key not in self.packed:
             self.packed[key] = self._pack(matrices, alternate)
         return self.packed[key]
 
     def vector(self, constant: Constant) -> Binding:
         """A vector of floats, as float32 on the device."""
-        name = _tensor_name(constant)
+        name = _name(constant)
         if name not in self.vectors:
-            tensor = self._tensor(name)
-            n = constant.value.shape[0]
-            assert isinstance(n, int), f"a constant of symbolic shape {constant.value.shape=}"
-            place = self._place(4 * n)
-            self.vectors[name] = place
-            self._upload(name, tensor, 1, n, 0, 1, [place], 1, 0)
+            n = bound(constant.value.shape[0])
+            place = self.vectors[name] = self._place(4 * n)
+            if constant.data is not None:
+                self.inline.append((place, float32_bytes(constant.value.dtype, constant.data)))
+            else:
+                self._upload(name, self._tensor(name), 1, n, 0, 1, [place], 1, 0)
         return self.vectors[name]
+
+    def plain(self, constant: Constant) -> Binding:
+        """An inline constant as it is, for element-wise operators."""
+        if constant.data is None:
+            raise UnsupportedError(
+                f"constant '{constant.value.name}' on webgpu",
+                got="a tensor of the model file as a plain operand",
+                need="an inline constant",
+            )
+        if constant.value.name not in self.vectors:
+            place = self.vectors[constant.value.name] = self._place(len(constant.data))
+            self.inline.append((place, constant.data))
+        return self.vectors[constant.value.name]
 
     def _pack(self, matrices: tuple[Matrix, ...], alternate: bool) -> Packed:
         first = matrices[0]
-        kind = self._tensor(_tensor_name(first.codes)).type
-        kinds = [self._tensor(_tensor_name(m.codes)).type for m in matrices]
-        if set(kinds) != {kind} or len({m.width for m in matrices}) != 1:
-            raise UnsupportedError("packing matrices together", got=f"types {kinds}",
-                                   need="one type and one width")  # fmt: skip
+        kinds = [m.codes.source.type if m.codes.source else "inline" for m in matrices]
+        if len(set(kinds)) != 1 or len({m.width for m in matrices}) != 1 or first.width % 32:
+            raise UnsupportedError(
+                "packing matrices together",
+                got=f"types {kinds}, widths {[m.width for m in matrices]}",
+                need="one type, one width, a multiple of 32",
+            )
         bits = first.codes.value.dtype.bits
         group = first.width // bound(first.scale.value.shape[1])
         wide = first.scale.value.dtype == DType.FLOAT32
@@ -126,57 +144,103 @@ class Weights:
         parts = []
         most = self.binding_limit // codes_row // ROW_UNIT * ROW_UNIT
         if most == 0:
-            raise PlanError(f"weight '{_tensor_name(first.codes)}'", got=f"rows of {codes_row} bytes",
-                            need=f"{ROW_UNIT} rows in a binding of {self.binding_limit} bytes")  # fmt: skip
+            raise PlanError(
+                f"weight '{_name(first.codes)}'",
+                got=f"rows of {codes_row} bytes",
+                need=f"{ROW_UNIT} rows in a binding of {self.binding_limit} bytes",
+            )
         for row0 in range(0, rows, most):
             n = min(most, rows - row0)
             part = Part(row0, n, self._place(n * codes_row), self._place(n * scales_row))
             parts.append(part)
-            self._fill(part, matrices, alternate)
+            if kinds[0] == "inline":
+                self._fill_inline(part, matrices, alternate)
+            else:
+                self._fill(part, matrices, alternate)
         return Packed(bits, group, wide, rows, width, tuple(parts))
+
+    def _fill_inline(self, part: Part, matrices: tuple[Matrix, ...], alternate: bool) -> None:
+        """The rows of `part` from constants that the graph itself holds."""
+        order = [(m, r) for m in matrices for r in range(m.rows)]
+        if alternate:
+            order = [(m, r) for r in range(matrices[0].rows) for m in matrices]
+        rows = order[part.row0 : part.row0 + part.rows]
+        self.inline.append((part.codes, b"".join(_row(m.codes, r) for m, r in rows)))
+        self.inline.append((part.scales, b"".join(_pairs(m, r) for m, r in rows)))
 
     def _fill(self, part: Part, matrices: tuple[Matrix, ...], alternate: bool) -> None:
         """Uploads for the rows of `part`, tensor by tensor."""
         stride, offset = (len(matrices), 0) if alternate else (1, 0)
         for matrix in matrices:
-            name = _tensor_name(matrix.codes)
+            name = _name(matrix.codes)
             low = max(0, -(-(part.row0 - offset) // stride))
             high = min(matrix.rows, -(-(part.row0 + part.rows - offset) // stride))
             if low < high:
-                self._upload(name, self._tensor(name), matrix.rows, matrix.width, low, high,
-                             [part.codes, part.scales], stride,
-                             low * stride + offset - part.row0)  # fmt: skip
+                self._upload(
+                    name,
+                    self._tensor(name),
+                    matrix.rows,
+                    matrix.width,
+                    low,
+                    high,
+                    [part.codes, part.scales],
+                    stride,
+                    low * stride + offset - part.row0,
+                )
             offset += 1 if alternate else matrix.rows
 
     def _upload(
-        self, name: str, tensor: Tensor, rows: int, width: int, low: int, high: int,
-        to: list[Binding], stride: int, offset: int,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        tensor: Tensor,
+        rows: int,
+        width: int,
+        low: int,
+        high: int,
+        to: list[Binding],
+        stride: int,
+        offset: int,
+    ) -> None:
         """Rows `low` to `high` of a tensor, to rows `offset + i * stride` of the destination."""
         row_bytes = tensor.nbytes // rows
         kernel_name = f"unpack_{tensor.type.lower()}"
         most = max(UPLOAD_BYTES // row_bytes // ROW_UNIT, 1) * ROW_UNIT
         for start in range(low, high, most):
             n = min(most, high - start)
-            constants = (("ROWS", n), ("K", width), ("ROW_STRIDE", stride),
-                         ("ROW_OFFSET", offset + (start - low) * stride))  # fmt: skip
-            kernel = Kernel(kernel_name, source(f"{kernel_name}.wgsl"),
-                            ("read",) + ("write",) * len(to), constants)  # fmt: skip
+            constants = (
+                ("ROWS", n),
+                ("K", width),
+                ("ROW_STRIDE", stride),
+                ("ROW_OFFSET", offset + (start - low) * stride),
+            )
+            kernel = Kernel(
+                kernel_name,
+                source(f"{kernel_name}.wgsl"),
+                ("read",) + ("write",) * len(to),
+                constants,
+            )
             staging = self.shared.buffer("staging", "staging", n * row_bytes + 4)
             raw = Binding(staging, 0, -(-n * row_bytes // 4) * 4)
             limit = self.shared.facts.limits["maxComputeWorkgroupsPerDimension"]
             groups = -(-n * width // BLOCKS[tensor.type].elements // 64)
             x = min(groups, limit)
-            step = Step(self.shared.kernel(kernel), (raw, *to),
-                        (count(x), count(-(-groups // x)), count(1)), name)  # fmt: skip
+            step = Step(
+                self.shared.kernel(kernel),
+                (raw, *to),
+                (count(x), count(-(-groups // x)), count(1)),
+                name,
+            )
             self.uploads.append(
                 Weight(name, tensor.offset + start * row_bytes, n * row_bytes, (step,))
             )
 
     def _tensor(self, name: str) -> Tensor:
         if name not in self.tensors:
-            raise PlanError(f"weight '{name}'", got="no such tensor in the file",
-                            need="every constant of the graph in the manifest")  # fmt: skip
+            raise PlanError(
+                f"weight '{name}'",
+                got="no such tensor in the file",
+                need="every constant of the graph in the manifest",
+            )
         return self.tensors[name]
 
     def _place(self, nbytes: int) -> Binding:
@@ -185,8 +249,9 @@ class Weights:
         if self.free is None or self.free.nbytes < size:
             limit = self.shared.facts.limits["maxBufferSize"]
             if size > limit:
-                raise PlanError("weights", got=f"{nbytes} bytes in one part",
-                                need=f"at most {limit}")  # fmt: skip
+                raise PlanError(
+                    "weights", got=f"{nbytes} bytes in one part", need=f"at most {limit}"
+                )
             capacity = max(size, min(BUFFER_BYTES, limit) // 256 * 256)
             self.free = Binding(-1, 0, capacity)
             self.pools += 1
@@ -197,8 +262,27 @@ class Weights:
         return place
 
 
-def _tensor_name(constant: Constant) -> str:
-    if constant.source is None:
-        raise UnsupportedError(f"constant '{constant.value.name}' on webgpu", got="inline data",
-                               need="a tensor of the model file")  # fmt: skip
-    return constant.source.tensor
+def _name(constant: Constant) -> str:
+    return constant.source.tensor if constant.source else constant.value.name
+
+
+def _row(constant: Constant, row: int) -> bytes:
+    assert constant.data is not None, f"{constant.value.name!r} is not inline"
+    nbytes = len(constant.data) // bound(constant.value.shape[0])
+    return constant.data[row * nbytes : (row + 1) * nbytes]
+
+
+def _pairs(matrix: Matrix, row: int) -> bytes:
+    """(scale, minimum) of each group of a row, in the scale's own type."""
+    scale = _row(matrix.scale, row)
+    minimum = _row(matrix.minimum, row) if matrix.minimum else bytes(len(scale))
+    size = matrix.scale.value.dtype.bits // 8
+    return b"".join(scale[i : i + size] + minimum[i : i + size] for i in range(0, len(scale), size))
+
+
+def float32_bytes(dtype: DType, data: bytes) -> bytes:
+    """Little-endian floats of `dtype` as float32."""
+    if dtype == DType.FLOAT32:
+        return data
+    numbers = struct.unpack(f"<{len(data) // 2}e", data)
+    return struct.pack(f"<{len(numbers)}f", *numbers)

@@ -1,0 +1,292 @@
+"""A session: one model's plan and weights on one device, its KV state, and the tokens in it.
+
+`Session.open` checks the device, plans, downloads what is missing, and loads.
+`generate` reads only what the state does not hold yet. A lost device costs time, no token: the
+session rebuilds on a new one and replays.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from .. import debug
+from ..errors import ContextOverrunError, DeviceLostError, EmptyPromptError, InputError
+from ..host.base import Device, Executable, GenerateRequest, Host, WeightFile
+from ..store import progress as store_progress
+from ..store.download import download
+from ..store.manifest import Manifest
+from ..targets.device import DeviceFacts
+from .programs import Variant, plan_for
+from .variant import Choice, Precision, choose
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a token is drawn; `temperature` 0 takes the likeliest. See the operator `sample`."""
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`stage` is "download" or "load"; bytes done and in all, bytes a second, seconds left."""
+
+    stage: str
+    done: int
+    total: int
+    rate: float
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a session found and decided; times in milliseconds."""
+
+    facts: DeviceFacts
+    variant: Variant
+    reason: str
+    rejected: tuple[tuple[str, str], ...]
+    plan_ms: float
+    plan_from_store: bool
+    load_ms: float
+    device_nbytes: int
+
+
+class Session:
+    """Open one with `Session.open`. One `generate` at a time."""
+
+    def __init__(
+        self,
+        host: Host,
+        manifest: Manifest,
+        max_context: int,
+        device: Device,
+        executable: Executable,
+        plan: str,
+        report: Report,
+    ) -> None:
+        self.report = report
+        self._host, self._manifest, self._max_context = host, manifest, max_context
+        self._device, self._executable, self._plan = device, executable, plan
+        self._tokens: list[int] = []  # those whose keys and values the state holds
+
+    @classmethod
+    async def open(
+        cls,
+        host: Host,
+        manifest: Manifest,
+        *,
+        precision: Precision = "auto",
+        max_context: int = 2048,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+    ) -> Session:
+        """Bring a model onto this machine's device. URLs in `manifest` are absolute.
+
+        Raises NoDeviceError, UnsupportedError, PlanError before any weight is downloaded;
+        QuotaError, DownloadError, HashMismatchError, StoreError; DeviceLostError.
+        """
+        max_context = min(max_context, manifest.demands.context)
+        device = await host.open_device()
+        try:
+            choice = await choose(host.store, device, precision)
+            start = host.clock()
+            made = await plan_for(host.store, manifest, device.facts, choice.variant, max_context)
+            plan_ms = host.clock() - start
+            manifest = await _fetch(host, manifest, on_progress)
+            start = host.clock()
+            executable = await device.load(
+                made.plan, WeightFile(manifest.segments), _loading(host, on_progress)
+            )
+        except BaseException:
+            await device.close()
+            raise
+        report = _report(device, choice, plan_ms, made.from_store, host.clock() - start, executable)
+        debug.say(debug.TIMINGS, "session", str(report))
+        return cls(host, manifest, max_context, device, executable, made.plan, report)
+
+    async def generate(
+        self,
+        prompt: Sequence[int],
+        *,
+        max_new_tokens: int,
+        stop_ids: Collection[int],
+        sampling: Sampling,
+    ) -> AsyncGenerator[list[int], None]:
+        """New tokens after `prompt`, in batches; a stop token, if one came, is the last.
+
+        Fewer than `max_new_tokens` come where the context ends.
+        Raises EmptyPromptError, ContextOverrunError, InputError before anything runs, and
+        DeviceLostError when the device is lost a second time.
+        """
+        room = self._check(prompt, max_new_tokens)
+        count = min(max_new_tokens, room)
+        uniforms = _uniforms(sampling, count)
+        made: list[int] = []
+        lost = False
+        while True:
+            try:
+                request = await self._request(
+                    [*prompt, *made], uniforms[len(made) :], stop_ids, sampling
+                )
+                async with aclosing(_generating(self._executable, request)) as batches:
+                    async for batch in batches:
+                        made += batch
+                        # The last token was made, not read: its keys are not in the state.
+                        self._tokens = [*prompt, *made[:-1]]
+                        yield batch
+                return
+            except DeviceLostError:
+                if lost:
+                    raise
+                lost = True
+                await self._rebuild()
+                if len(made) == count or (made and made[-1] in stop_ids):
+                    return
+
+    def cancel(self) -> None:
+        """The running `generate` ends after the steps in flight."""
+        self._executable.cancel()
+
+    async def close(self) -> None:
+        """Free the device."""
+        await self._executable.close()
+        await self._device.close()
+
+    def _check(self, prompt: Sequence[int], max_new_tokens: int) -> int:
+        """Tokens that fit after the prompt."""
+        vocab = int(str(self._manifest.config["vocab"]))
+        if not prompt:
+            raise EmptyPromptError("an empty prompt", need="at least one token")
+        if max_new_tokens < 1:
+            raise InputError("max_new_tokens", got=str(max_new_tokens), need="at least 1")
+        if not all(0 <= token < vocab for token in prompt):
+            raise InputError(
+                "a prompt token", got=f"{min(prompt)} to {max(prompt)}", need=f"0 to {vocab - 1}"
+            )
+        if len(prompt) >= self._max_context:
+            raise ContextOverrunError(
+                "the conversation is too long",
+                got=f"{len(prompt)} tokens",
+                need=f"fewer than the {self._max_context} of this session",
+                fix="start a new conversation, or shorten the question",
+            )
+        return self._max_context - len(prompt)
+
+    async def _request(
+        self,
+        prompt: list[int],
+        uniforms: tuple[float, ...],
+        stop_ids: Collection[int],
+        sampling: Sampling,
+    ) -> GenerateRequest:
+        """What the executor is to read and make, with the sampler's inputs written."""
+        past = _common(self._tokens, prompt[:-1])  # at least one token is read, for its logits
+        self._tokens = prompt[:past]
+        await self._executable.write(
+            "settings",
+            struct.pack(
+                "<5f",
+                sampling.temperature,
+                sampling.top_k,
+                sampling.top_p,
+                sampling.repetition_penalty,
+                0.0,
+            ),
+        )
+        if sampling.repetition_penalty != 1.0:
+            await self._executable.write("seen", self._seen(prompt))
+        # On a CPU a step takes long: hand over each token, and waste no step after the last.
+        slow = self._device.facts.fallback
+        return GenerateRequest(
+            tokens=tuple(prompt[past:]),
+            past=past,
+            max_new_tokens=len(uniforms),
+            stop_ids=frozenset(stop_ids),
+            uniforms=uniforms,
+            batch=1 if slow else 8,
+            in_flight=1 if slow else 16,
+        )
+
+    def _seen(self, tokens: Sequence[int]) -> bytes:
+        """The sampler's state: a one for each token that occurred."""
+        flags = bytearray(4 * int(str(self._manifest.config["vocab"])))
+        for token in tokens:
+            flags[4 * token] = 1
+        return bytes(flags)
+
+    async def _rebuild(self) -> None:
+        """A new device with the same plan; the state is empty again."""
+        debug.say(debug.TIMINGS, "session", "device lost: rebuilding")
+        self._device = await self._host.open_device()
+        self._executable = await self._device.load(
+            self._plan, WeightFile(self._manifest.segments), lambda done, total: None
+        )
+        self._tokens = []
+
+
+async def _generating(
+    executable: Executable, request: GenerateRequest
+) -> AsyncGenerator[list[int], None]:
+    async for batch in executable.generate(request):
+        yield batch
+
+
+async def _fetch(
+    host: Host, manifest: Manifest, on_progress: Callable[[Progress], None]
+) -> Manifest:
+    def report(p: store_progress.Progress) -> None:
+        on_progress(Progress("download", p.done_nbytes, p.total_nbytes, p.rate, p.seconds_left))
+
+    return await download(host.store, manifest, manifest.file.url, on_progress=report)
+
+
+def _loading(host: Host, on_progress: Callable[[Progress], None]) -> Callable[[int, int], None]:
+    start = host.clock()
+
+    def report(done: int, total: int) -> None:
+        rate = 1e3 * done / max(host.clock() - start, 1e-3)
+        on_progress(Progress("load", done, total, rate, (total - done) / rate if rate else None))
+
+    return report
+
+
+def _report(
+    device: Device,
+    choice: Choice,
+    plan_ms: float,
+    from_store: bool,
+    load_ms: float,
+    executable: Executable,
+) -> Report:
+    return Report(
+        device.facts,
+        choice.variant,
+        choice.reason,
+        choice.rejected,
+        plan_ms,
+        from_store,
+        load_ms,
+        executable.nbytes,
+    )
+
+
+def _uniforms(sampling: Sampling, count: int) -> tuple[float, ...]:
+    if sampling.temperature == 0:
+        return (0.0,) * count
+    rng = random.Random(sampling.seed)
+    return tuple(rng.random() for _ in range(count))
+
+
+def _common(a: Sequence[int], b: Sequence[int]) -> int:
+    """The length of the common beginning."""
+    return next(
+        (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
+    )

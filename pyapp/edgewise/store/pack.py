@@ -1,0 +1,197 @@
+"""From a model file to its manifest: what it is, which objects it is made of, what it demands.
+
+The file is read once and never rewritten: it stays, byte for byte, what other sites know. Beside
+the manifest come its tokenizer and a link to the file, so the folder can be served as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from edgewise.errors import FormatError, NeedMoreBytes, UnsupportedError
+from edgewise.formats import gguf
+from edgewise.formats.gguf import GGUF
+from edgewise.formats.tokenizer import chat, tokenizer_json
+from edgewise.importers.llama_config import config_from_gguf
+from edgewise.store.base import Segment
+from edgewise.store.cut import SEGMENT_NBYTES, cut
+from edgewise.store.manifest import Chat, Demands, FileRef, Manifest, TensorRef, TextRef
+
+HEADER_NBYTES = 4 * 1024 * 1024  # most headers; a longer one is read again, twice as far
+_QUANTISED = re.compile(r"[.-](i?q\d\w*|[bf]+(16|32)|mxfp4)$", re.IGNORECASE)  # a name's ending
+_EMBEDDING, _OUTPUT = "token_embd.weight", "output.weight"
+
+Config = Callable[[Mapping[str, object], Mapping[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """What `general.architecture` stands for."""
+
+    task: str
+    config: Config
+
+
+ARCHITECTURES = {"llama": Architecture("text-generation", config_from_gguf)}
+
+
+def pack(path: Path, out_dir: Path) -> Path:
+    """Writes `<name>.manifest.json`, `<name>.tokenizer.json` and a link to the model file.
+
+    path  a GGUF file; `name` is its name without the quantisation, in lower case.
+
+    Returns  the manifest's path.
+    Raises   FormatError for a broken or cut file; UnsupportedError for an architecture, a weight
+             type or a tokenizer that is not ours. Nothing is written then.
+    Cost     one pass over the file; memory for the header and one segment.
+    """
+    with path.open("rb") as file:
+        header = _header(file)
+        described = manifest_from_header(header, _safe(path.name), os.fstat(file.fileno()).st_size)
+        segments, digest = _hashes(file, [segment.nbytes for segment in described.segments])
+    name, text = described.name, tokenizer_text(header.metadata)
+    manifest = replace(
+        described,
+        file=replace(described.file, sha256=digest),
+        segments=segments,
+        tokenizer=_text_ref(text, f"{name}.tokenizer.json"),
+    )
+    out_dir.mkdir(parents=True, exist_ok=True)
+    _link(path.resolve(), out_dir / manifest.file.url)
+    _write(out_dir / f"{name}.tokenizer.json", text)
+    written = out_dir / f"{name}.manifest.json"
+    _write(written, manifest.to_json())  # last: where a manifest is, all of it is
+    return written
+
+
+def manifest_from_header(header: GGUF, url: str, file_nbytes: int) -> Manifest:
+    """The manifest of a GGUF that is opened by URL without a pack: no hash is known yet.
+
+    Its tokenizer has no address: it is `tokenizer_text(header.metadata)`. Raises as `pack`.
+    """
+    row = _architecture(header.metadata)
+    config = row.config(header.metadata, header.tensors)
+    lengths = cut([(t.offset, t.nbytes) for t in header.tensors.values()], file_nbytes)
+    talk, licence = chat(header.metadata), header.metadata.get("general.license")
+    return Manifest(
+        name=_name(url),
+        task=row.task,
+        architecture=str(header.metadata["general.architecture"]),
+        license=licence if isinstance(licence, str) and licence else None,
+        file=FileRef(url, "gguf", None, file_nbytes),
+        segments=tuple(Segment(None, nbytes) for nbytes in lengths),
+        tensors={
+            name: TensorRef(tensor.type, tensor.shape, tensor.offset, tensor.nbytes)
+            for name, tensor in header.tensors.items()
+        },
+        config=config,
+        tokenizer=_text_ref(tokenizer_text(header.metadata), None),
+        chat=Chat(talk.template, talk.bos, talk.eos, talk.stop_ids),
+        demands=_demands(header, config),
+    )
+
+
+def tokenizer_text(metadata: Mapping[str, object]) -> str:
+    """The tokenizer.json of GGUF metadata as text: always the same, so that its hash is."""
+    return json.dumps(tokenizer_json(metadata), ensure_ascii=False, separators=(",", ":"))
+
+
+def _architecture(metadata: Mapping[str, object]) -> Architecture:
+    found = metadata.get("general.architecture")
+    if not isinstance(found, str) or found not in ARCHITECTURES:
+        raise UnsupportedError(
+            "model architecture",
+            got=repr(found),
+            need="one of " + ", ".join(ARCHITECTURES),
+            where="metadata key 'general.architecture'",
+        )
+    return ARCHITECTURES[found]
+
+
+def _demands(header: GGUF, config: Mapping[str, Any]) -> Demands:
+    """An embedding that is not the output matrix too is looked up, not multiplied."""
+    tensors = header.tensors
+    looked_up = {_EMBEDDING} if _OUTPUT in tensors else set()
+    read = [tensor for name, tensor in tensors.items() if name not in looked_up]
+    return Demands(
+        weight_nbytes=sum(tensor.nbytes for tensor in tensors.values()),
+        kv_nbytes_per_token=2 * 4 * config["layers"] * config["kv_heads"] * config["head_dim"],
+        flops_per_token=2 * sum(prod(tensor.shape) for tensor in read if len(tensor.shape) > 1),
+        nbytes_per_token=sum(tensor.nbytes for tensor in read),
+        context=config["context"],
+    )
+
+
+def _header(file: BinaryIO) -> GGUF:
+    file_nbytes = os.fstat(file.fileno()).st_size
+    nbytes = HEADER_NBYTES
+    while True:
+        file.seek(0)
+        try:
+            return gguf.parse(file.read(nbytes), file_nbytes=file_nbytes)
+        except NeedMoreBytes:
+            nbytes *= 2
+
+
+def _hashes(file: BinaryIO, lengths: list[int]) -> tuple[tuple[Segment, ...], str]:
+    """The segments with their hashes, and the whole file's, in one pass."""
+    file.seek(0)
+    whole, segments = hashlib.sha256(), []
+    buffer = memoryview(bytearray(SEGMENT_NBYTES))
+    for nbytes in lengths:
+        piece = buffer[:nbytes]
+        got = file.readinto(piece)  # type: ignore[attr-defined]
+        if got != nbytes:
+            raise FormatError(
+                "the file became shorter while it was read", got=f"{got} bytes", need=str(nbytes)
+            )
+        whole.update(piece)
+        segments.append(Segment(hashlib.sha256(piece).hexdigest(), nbytes))
+    return tuple(segments), whole.hexdigest()
+
+
+def _text_ref(text: str, url: str | None) -> TextRef:
+    data = text.encode()
+    return TextRef(hashlib.sha256(data).hexdigest(), len(data), url)
+
+
+def _name(url: str) -> str:
+    """`https://h/SmolLM2-135M-Instruct.Q4_1.gguf?x` -> `smollm2-135m-instruct`"""
+    stem = re.split(r"[?#]", url)[0].rsplit("/", 1)[-1].removesuffix(".gguf")
+    return _safe(_QUANTISED.sub("", stem) or stem).lower() or "model"
+
+
+def _safe(name: str) -> str:
+    """A file name that means the same in a URL."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", name).lstrip(".-")
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _link(file: Path, link: Path) -> None:
+    """Puts the file at `link` without a second copy of its bytes where the disk can do that."""
+    if link.exists() and link.samefile(file):
+        return
+    part = link.with_name(link.name + ".part")
+    part.unlink(missing_ok=True)
+    for make in (os.link, os.symlink, shutil.copyfile):
+        try:
+            make(file, part)
+        except OSError:
+            continue
+        part.replace(link)
+        return
+    raise OSError(f"no link and no copy of {file} could be made at {link}")
