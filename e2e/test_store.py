@@ -86,7 +86,8 @@ def reload(store: Store) -> None:
 
 
 def ranges(server: SiteServer) -> list[str | None]:
-    return [request.range for request in server.log]
+    """What was asked for of the model; browsers ask for icons as well."""
+    return [request.range for request in server.log if request.path == PATH]
 
 
 @engines(*RUNS)
