@@ -66,7 +66,7 @@ function show(updates) {
 /** An error of the machinery below Python. @param {{code?: string, what: string, where?: string, fix?: string}} error */
 function fail({ code = "HostError", what, where = "", fix = "Reload the page to try again." }) {
   const box = /** @type {HTMLElement} */ (document.querySelector("[data-failure]"));
-  const parts = { code, what, found: where, fix };
+  const parts = { code: `${code}:`, what, found: where, fix };
   for (const [part, text] of Object.entries(parts)) {
     const element = box.querySelector(`[data-part="${part}"]`);
     if (element) element.textContent = text;

@@ -63,7 +63,8 @@ async function plan(manifest, needs) {
   if (!response.ok) return;
   const content = await response.json();
   file = new URL(content.file.url, manifest).href;
-  shares = share(await missing(content.segments));
+  const weights = Math.min(.../** @type {any[]} */ (Object.values(content.tensors)).map((t) => t.offset));
+  shares = share((await missing(content.segments)).filter(({ at }) => at >= weights));
 }
 
 /** @param {[string, number][]} segments */
@@ -84,12 +85,14 @@ function share(segments) {
   const most = segments.reduce((sum, { nbytes }) => sum + nbytes, 0) / REQUESTS;
   /** @type {Share[]} */
   const found = [];
+  let covered = 0;
   for (const { hash, nbytes, at } of segments) {
     const last = found.at(-1);
-    if (last && last.at + last.nbytes === at && last.nbytes + nbytes / 2 < most) {
+    if (last && last.at + last.nbytes === at && covered < found.length * most) {
       last.nbytes += nbytes;
       last.segments.push([hash, nbytes]);
     } else found.push({ at, nbytes, segments: [[hash, nbytes]], arrived: 0, ended: false });
+    covered += nbytes;
   }
   return found;
 }

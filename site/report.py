@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgewise.errors import EdgewiseError
-from edgewise.targets.device import DeviceFacts
 from edgewise.router.place import Placement
+from edgewise.targets.device import DeviceFacts
 from edgewise.tasks.chat import Stats
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -108,7 +108,8 @@ def serve(model: Path | None, site: Path | None, host: str, port: int, token: st
     address, taken = listener.getsockname()[:2]
     OUT.print(f"Edgewise serves http://{address}:{taken} (Ctrl+C ends it)")
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
-    uvicorn.Server(config).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again after it has shut down
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _model_of_site(site: Path | None) -> Path | None:
@@ -232,6 +233,7 @@ def _bars() -> Progress:
         TransferSpeedColumn(),
         console=ERR,
         transient=True,
+        disable=not ERR.is_terminal,
     )
 
 

@@ -65,8 +65,13 @@ class EdgewiseError(Exception):
 
     def to_dict(self) -> dict[str, str]:
         """Plain data: `code` and every field that is set."""
-        fields = {"what": self.what, "got": self.got, "need": self.need, "where": self.where,
-                  "fix": self.fix}  # fmt: skip
+        fields = {
+            "what": self.what,
+            "got": self.got,
+            "need": self.need,
+            "where": self.where,
+            "fix": self.fix,
+        }
         return {"code": self.code, **{key: text for key, text in fields.items() if text}}
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edgewise.passes.pipeline import run as run_passes
 
 from edgewise.dtypes import DType
 from edgewise.graph.graph import Graph
 from edgewise.graph.text import parse_graph, print_graph
 from edgewise.importers.llama import build, config_from_gguf
+from edgewise.passes.pipeline import run as run_passes
 from edgewise.targets.reference import Reference
 from tests.importers.tiny import Tiny
 from tests.importers.weights import Weights

@@ -17,7 +17,6 @@ from edgewise.errors import (
     QuotaError,
     RouteError,
 )
-from edgewise.host.base import DeviceFacts
 from edgewise.router.place import (
     Needs,
     Placement,
@@ -27,6 +26,7 @@ from edgewise.router.place import (
     place,
     place_on_server,
 )
+from edgewise.targets.device import DeviceFacts
 
 MB = 1_000_000
 GPU = DeviceFacts(

@@ -8,7 +8,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
-from tests.server.conftest import Server
+from tests.serving import Server
 from tests.tiny_chat import TinyChat
 
 HI: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hi there"}]

@@ -15,7 +15,7 @@ from edgewise.runtime.session import Progress
 from edgewise.server.app import create_app
 from edgewise.server.engine import Engine
 from edgewise.tasks.chat import Chat
-from tests.server.conftest import Server, engine_of, running, until_ready
+from tests.serving import Server, engine_of, running, until_ready
 from tests.tiny_chat import ReferenceHost, TinyChat
 
 URL = "/v1/chat/completions"

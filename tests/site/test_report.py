@@ -9,8 +9,8 @@ import pytest
 import report
 import settings
 from edgewise.errors import InputError, NoDeviceError, QuotaError
-from edgewise.host.base import DeviceFacts
 from edgewise.router.place import Candidate, Placement
+from edgewise.targets.device import DeviceFacts
 from edgewise.tasks.chat import Stats
 
 FACTS = DeviceFacts(

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import edgewise
 from edgewise.dtypes import DType
 from edgewise.errors import DTypeError, EdgewiseError, InputError, ShapeError
 from edgewise.graph.builder import GraphBuilder
@@ -130,4 +132,5 @@ def test_the_compiler_starts_without_numpy() -> None:
     modules = "ops graph.builder graph.text passes.pipeline passes.decompose targets.reference"
     imports = "; ".join(f"import edgewise.{module}" for module in modules.split())
     code = f"import sys; sys.modules['numpy'] = None; {imports}"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    package = Path(edgewise.__file__).parents[1]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=package)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -81,12 +82,12 @@ def test_the_work_for_a_token_does_not_grow_with_the_text(tokenizer: CPythonToke
         def encode(self, text: str) -> list[int]:
             return tokenizer.encode(text)
 
-        def decode(self, ids: list[int]) -> str:  # type: ignore[override]
+        def decode(self, ids: Sequence[int]) -> str:
             nonlocal longest
             longest = max(longest, len(ids))
             return tokenizer.decode(ids)
 
-    decoder = IncrementalDecoder(Counting())  # type: ignore[arg-type]
+    decoder = IncrementalDecoder(Counting())
     for token in tokenizer.encode("It is a truth universally acknowledged. " * 20):
         decoder.push([token])
     assert longest <= 3

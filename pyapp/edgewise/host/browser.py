@@ -21,8 +21,8 @@ from pyodide.ffi import JsException, create_proxy, jsnull, to_js
 
 from ..errors import DownloadError, EdgewiseError, NoDeviceError, from_dict
 from ..store.base import Estimate, Run, RunResult
-from .answers import refusal, unreachable
 from ..targets.device import DeviceFacts
+from .answers import refusal, unreachable
 from .base import GenerateRequest, WeightFile
 
 

@@ -52,16 +52,23 @@ class NativeDevice:
         try:
             adapter = wgpu.gpu.request_adapter_sync(power_preference="high-performance")
         except RuntimeError as exc:
-            raise NoDeviceError("WebGPU adapter", got=str(exc), need="a Vulkan, Metal or D3D12 one",
-                                fix="install a driver (Mesa's lavapipe counts)") from exc  # fmt: skip
+            raise NoDeviceError(
+                "WebGPU adapter",
+                got=str(exc),
+                need="a Vulkan, Metal or D3D12 one",
+                fix="install a driver (Mesa's lavapipe counts)",
+            ) from exc
         self.facts = adapter_facts(adapter)
         self._read = read
         limits = {
             name: adapter.limits[name]
-            for name in ("max-buffer-size", "max-storage-buffer-binding-size",
-                         "max-compute-workgroup-storage-size",
-                         "max-compute-invocations-per-workgroup")
-        }  # fmt: skip
+            for name in (
+                "max-buffer-size",
+                "max-storage-buffer-binding-size",
+                "max-compute-workgroup-storage-size",
+                "max-compute-invocations-per-workgroup",
+            )
+        }
         self._device = adapter.request_device_sync(
             required_features=[FEATURES[name] for name in self.facts.features],
             required_limits=limits,
@@ -95,14 +102,24 @@ class NativeExecutable:
         self._slots = device.create_buffer(
             size=SLOTS * SLOT_STRIDE, usage=usage.UNIFORM | usage.COPY_DST
         )
-        self._slot_layout = device.create_bind_group_layout(entries=[{
-            "binding": 0, "visibility": wgpu.ShaderStage.COMPUTE,
-            "buffer": {"type": wgpu.BufferBindingType.uniform, "has_dynamic_offset": True},
-        }])  # fmt: skip
-        self._slot_group = device.create_bind_group(layout=self._slot_layout, entries=[{
-            "binding": 0,
-            "resource": {"buffer": self._slots, "offset": 0, "size": plan.slot.nbytes},
-        }])  # fmt: skip
+        self._slot_layout = device.create_bind_group_layout(
+            entries=[
+                {
+                    "binding": 0,
+                    "visibility": wgpu.ShaderStage.COMPUTE,
+                    "buffer": {"type": wgpu.BufferBindingType.uniform, "has_dynamic_offset": True},
+                }
+            ]
+        )
+        self._slot_group = device.create_bind_group(
+            layout=self._slot_layout,
+            entries=[
+                {
+                    "binding": 0,
+                    "resource": {"buffer": self._slots, "offset": 0, "size": plan.slot.nbytes},
+                }
+            ],
+        )
         self._small = {name: bytes(nbytes) for name, (_, nbytes) in plan.slot.inputs.items()}
         self._layouts: dict[tuple[str, ...], Any] = {}
         self._pipelines = [self._pipeline(index) for index in range(len(plan.kernels))]
@@ -120,11 +137,18 @@ class NativeExecutable:
     def _layout(self, access: tuple[str, ...]) -> Any:
         if access not in self._layouts:
             kinds = wgpu.BufferBindingType
-            self._layouts[access] = self._device.create_bind_group_layout(entries=[
-                {"binding": i, "visibility": wgpu.ShaderStage.COMPUTE,
-                 "buffer": {"type": kinds.read_only_storage if a == "read" else kinds.storage}}
-                for i, a in enumerate(access)
-            ])  # fmt: skip
+            self._layouts[access] = self._device.create_bind_group_layout(
+                entries=[
+                    {
+                        "binding": i,
+                        "visibility": wgpu.ShaderStage.COMPUTE,
+                        "buffer": {
+                            "type": kinds.read_only_storage if a == "read" else kinds.storage
+                        },
+                    }
+                    for i, a in enumerate(access)
+                ]
+            )
         return self._layouts[access]
 
     def _pipeline(self, index: int) -> Any:
@@ -133,21 +157,41 @@ class NativeExecutable:
             bind_group_layouts=[self._layout(kernel.bindings), self._slot_layout]
         )
         try:
-            module = self._device.create_shader_module(code=kernel.code)
-            return self._device.create_compute_pipeline(layout=layout, compute={
-                "module": module, "entry_point": "main", "constants": dict(kernel.constants),
-            })  # fmt: skip
+            # wgpu 29 (naga) knows subgroups and refuses the line that enables them.
+            code = kernel.code.replace("enable subgroups;\n", "")
+            module = self._device.create_shader_module(code=code)
+            return self._device.create_compute_pipeline(
+                layout=layout,
+                compute={
+                    "module": module,
+                    "entry_point": "main",
+                    "constants": dict(kernel.constants),
+                },
+            )
         except wgpu.GPUError as exc:
-            raise HostError(f"kernel '{kernel.name}'", got=str(exc), need="WGSL that compiles",
-                            where=_numbered(kernel.code)) from exc  # fmt: skip
+            raise HostError(
+                f"kernel '{kernel.name}'",
+                got=str(exc),
+                need="WGSL that compiles",
+                where=_numbered(kernel.code),
+            ) from exc
 
     def _group(self, step: Step) -> Any:
         access = self.plan.kernels[step.kernel].bindings
-        return self._device.create_bind_group(layout=self._layout(access), entries=[
-            {"binding": i, "resource": {"buffer": self._buffers[b.buffer], "offset": b.offset,
-                                        "size": b.nbytes}}
-            for i, b in enumerate(step.bindings)
-        ])  # fmt: skip
+        return self._device.create_bind_group(
+            layout=self._layout(access),
+            entries=[
+                {
+                    "binding": i,
+                    "resource": {
+                        "buffer": self._buffers[b.buffer],
+                        "offset": b.offset,
+                        "size": b.nbytes,
+                    },
+                }
+                for i, b in enumerate(step.bindings)
+            ],
+        )
 
     async def upload(
         self, read: Read, weights: WeightFile, on_progress: Callable[[int, int], None]
@@ -180,16 +224,15 @@ class NativeExecutable:
             return
         to = self.plan.values[name]
         if len(data) > to.nbytes:
-            raise InputError(f"input '{name}'", got=f"{len(data)} bytes",
-                             need=f"at most {to.nbytes}")  # fmt: skip
+            raise InputError(
+                f"input '{name}'", got=f"{len(data)} bytes", need=f"at most {to.nbytes}"
+            )
         self._put(to.buffer, to.offset, data)
 
     async def read(self, name: str) -> bytes:
         """The bytes of an input, output or state, padded to the binding alignment."""
         at = self.plan.values[name]
-        return bytes(
-            self._device.queue.read_buffer(self._buffers[at.buffer], at.offset, at.nbytes)
-        )
+        return bytes(self._device.queue.read_buffer(self._buffers[at.buffer], at.offset, at.nbytes))
 
     async def clear(self, name: str) -> None:
         """Zero a state."""
@@ -223,7 +266,7 @@ class NativeExecutable:
                 submitted = 1
             if self._cancelled:
                 return
-        while pending:
+        while pending or submitted < request.max_new_tokens:
             while submitted < request.max_new_tokens and submitted - taken <= request.in_flight:
                 n = min(request.batch, request.max_new_tokens - submitted, SLOTS)
                 runs = [({"past": past + i}, request.uniforms[submitted + i]) for i in range(n)]
@@ -254,9 +297,7 @@ class NativeExecutable:
     def _submit(self, program: str, runs: list[tuple[dict[str, int], float]]) -> Any:
         """Queue runs of a program; the buffer that gets the token of each."""
         usage = wgpu.BufferUsage
-        read = self._device.create_buffer(
-            size=4 * len(runs), usage=usage.MAP_READ | usage.COPY_DST
-        )
+        read = self._device.create_buffer(size=4 * len(runs), usage=usage.MAP_READ | usage.COPY_DST)
         token = self.plan.values["token"]
         for slot, (bindings, uniform) in enumerate(runs):
             self._write_slot(slot, bindings, uniform)

@@ -19,8 +19,9 @@ from edgewise.errors import (
     QuotaError,
     RouteError,
 )
-from edgewise.targets.device import DeviceFacts
 from edgewise.store.manifest import Manifest
+from edgewise.store.runs import wanted
+from edgewise.targets.device import DeviceFacts
 
 Policy = Literal["auto", "local", "server"]
 POLICIES = ("auto", "local", "server")
@@ -36,7 +37,7 @@ class Needs:
     state: int
     activations: int
     largest_buffer: int  # of those that no plan splits: one layer's keys or values
-    download: int  # the file, whatever of it is already stored
+    download: int  # the segments with tensors, whatever of them is already stored
 
     @property
     def memory(self) -> int:
@@ -98,7 +99,7 @@ def needs(manifest: Manifest, *, context: int, max_seq: int = 256) -> Needs:
         state=state,
         activations=_activations(config, max_seq),
         largest_buffer=state // (2 * _int(config, "layers")),
-        download=manifest.file.nbytes,
+        download=sum(manifest.segments[index].nbytes for index in wanted(manifest, None)),
     )
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from edgewise.errors import HostError
 from edgewise.host.base import Host
-from edgewise.targets.device import DeviceFacts
 from edgewise.router.place import Room
 from edgewise.store.manifest import Manifest
+from edgewise.store.runs import wanted
+from edgewise.targets.device import DeviceFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ async def probe(host: Host, manifest: Manifest) -> Probe:
 
 
 async def _room(host: Host, manifest: Manifest) -> Room:
-    known = [segment for segment in manifest.segments if segment.hash is not None]
+    segments = [manifest.segments[index] for index in wanted(manifest, None)]
+    known = [segment for segment in segments if segment.hash is not None]
     there = await host.store.has([segment.hash or "" for segment in known])
     stored = sum(s.nbytes for s, is_there in zip(known, there, strict=True) if is_there)
     estimate = await host.store.estimate()

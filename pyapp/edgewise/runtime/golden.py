@@ -36,9 +36,7 @@ def graph(activation: DType) -> Graph:
     b = GraphBuilder("golden")
     seq, past = b.symbol("seq", 4), b.symbol("past", 8)
     tokens = b.input("tokens", DType.INT32, (seq,))
-    k_state, v_state = (
-        b.state(name, activation, (8, KV_HEADS, HEAD_DIM)) for name in ("k", "v")
-    )
+    k_state, v_state = (b.state(name, activation, (8, KV_HEADS, HEAD_DIM)) for name in ("k", "v"))
 
     def weight(rows: int, width: int, bits: int = 4) -> tuple[Value, Value, Value]:
         return _weight(b, rng, rows, width, bits)
@@ -50,10 +48,12 @@ def graph(activation: DType) -> Graph:
     x = b.quantized_gather(*table, tokens, dtype=F32)
     h = b.rms_norm(x, norm(), eps=1e-5)
     heads = [
-        b.reshape(b.quantized_matmul(h, *weight(n * HEAD_DIM, HIDDEN), dtype=activation),
-                  (seq, n, HEAD_DIM))
+        b.reshape(
+            b.quantized_matmul(h, *weight(n * HEAD_DIM, HIDDEN), dtype=activation),
+            (seq, n, HEAD_DIM),
+        )
         for n in (HEADS, KV_HEADS, KV_HEADS)
-    ]  # fmt: skip
+    ]
     q, k = (b.rotary(value, past, 10000.0, HEAD_DIM, True) for value in heads[:2])
     k_new, v_new = b.kv_update(k_state, k, past), b.kv_update(v_state, heads[2], past)
     attended = b.attention(q, k_new, v_new, past, HEAD_DIM**-0.5)

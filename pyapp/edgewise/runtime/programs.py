@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -64,10 +65,8 @@ async def plan_for(
     with debug.timed("plan", f"compile {manifest.name}"):
         text = build_plan(manifest, facts, variant, max_context)
     if name:
-        try:
+        with suppress(QuotaError):  # a full disk costs the next visit time, not this its answer
             await store.put_text(name, text)
-        except QuotaError:
-            pass  # a full disk costs the next visit some time, not this one its answer
     return Made(text, from_store=False)
 
 
@@ -75,13 +74,17 @@ def build_plan(manifest: Manifest, facts: DeviceFacts, variant: Variant, max_con
     """Import, optimise and compile; see `plan_for`."""
     build = IMPORTERS.get(manifest.architecture)
     if build is None:
-        raise UnsupportedError(f"model '{manifest.name}'",
-                               got=f"architecture '{manifest.architecture}'",
-                               need=f"one of {', '.join(IMPORTERS)}")  # fmt: skip
-    graph = build(manifest.config, manifest.tensors, max_context=max_context,
-                  activation=variant.activation)  # fmt: skip
-    graph, notes = pipeline.run(graph, debug.level(),
-                                lambda text: debug.say(debug.TIMINGS, "passes", text))  # fmt: skip
+        raise UnsupportedError(
+            f"model '{manifest.name}'",
+            got=f"architecture '{manifest.architecture}'",
+            need=f"one of {', '.join(IMPORTERS)}",
+        )
+    graph = build(
+        manifest.config, manifest.tensors, max_context=max_context, activation=variant.activation
+    )
+    graph, notes = pipeline.run(
+        graph, debug.level(), lambda text: debug.say(debug.TIMINGS, "passes", text)
+    )
     for note in notes:
         debug.say(debug.GRAPHS, "passes", str(note))
     if facts.target == "reference":
@@ -97,20 +100,26 @@ def build_plan(manifest: Manifest, facts: DeviceFacts, variant: Variant, max_con
 
 def _compile(graph: Graph, manifest: Manifest, facts: DeviceFacts, variant: Variant) -> Plan:
     programs = {"prefill": graph, "decode": specialise(graph, {"seq": 1})}
-    return compile_plan(programs, manifest.tensors, facts, features=variant.features,
-                        feedback={"token": "tokens"}, draw=("settings", 4))  # fmt: skip
+    return compile_plan(
+        programs,
+        manifest.tensors,
+        facts,
+        features=variant.features,
+        feedback={"token": "tokens"},
+        draw=("settings", 4),
+    )
 
 
 def summary(plan: Plan) -> str:
     """A line about a plan's size."""
     steps = ", ".join(f"{name} {len(steps)}" for name, steps in plan.programs.items())
-    return (f"{len(plan.kernels)} kernels; dispatches: {steps}; {plan.nbytes / 1e6:.1f} MB on the "
-            f"device, of which at most {plan.peak_live / 1e6:.2f} MB intermediate")  # fmt: skip
+    return (
+        f"{len(plan.kernels)} kernels; dispatches: {steps}; {plan.nbytes / 1e6:.1f} MB on the "
+        f"device, of which at most {plan.peak_live / 1e6:.2f} MB intermediate"
+    )
 
 
-def _name(
-    manifest: Manifest, facts: DeviceFacts, variant: Variant, max_context: int
-) -> str | None:  # fmt: skip
+def _name(manifest: Manifest, facts: DeviceFacts, variant: Variant, max_context: int) -> str | None:
     build = _build()
     if build is None:
         return None

@@ -64,9 +64,15 @@ class Session:
     """Open one with `Session.open`. One `generate` at a time."""
 
     def __init__(
-        self, host: Host, manifest: Manifest, max_context: int, device: Device,
-        executable: Executable, plan: str, report: Report,
-    ) -> None:  # fmt: skip
+        self,
+        host: Host,
+        manifest: Manifest,
+        max_context: int,
+        device: Device,
+        executable: Executable,
+        plan: str,
+        report: Report,
+    ) -> None:
         self.report = report
         self._host, self._manifest, self._max_context = host, manifest, max_context
         self._device, self._executable, self._plan = device, executable, plan
@@ -127,8 +133,9 @@ class Session:
         lost = False
         while True:
             try:
-                request = await self._request([*prompt, *made], uniforms[len(made) :], stop_ids,
-                                              sampling)  # fmt: skip
+                request = await self._request(
+                    [*prompt, *made], uniforms[len(made) :], stop_ids, sampling
+                )
                 async with aclosing(_generating(self._executable, request)) as batches:
                     async for batch in batches:
                         made += batch
@@ -161,36 +168,52 @@ class Session:
         if max_new_tokens < 1:
             raise InputError("max_new_tokens", got=str(max_new_tokens), need="at least 1")
         if not all(0 <= token < vocab for token in prompt):
-            raise InputError("a prompt token", got=f"{min(prompt)} to {max(prompt)}",
-                             need=f"0 to {vocab - 1}")  # fmt: skip
+            raise InputError(
+                "a prompt token", got=f"{min(prompt)} to {max(prompt)}", need=f"0 to {vocab - 1}"
+            )
         if len(prompt) >= self._max_context:
             raise ContextOverrunError(
-                "the conversation is too long", got=f"{len(prompt)} tokens",
+                "the conversation is too long",
+                got=f"{len(prompt)} tokens",
                 need=f"fewer than the {self._max_context} of this session",
                 fix="start a new conversation, or shorten the question",
-            )  # fmt: skip
+            )
         return self._max_context - len(prompt)
 
     async def _request(
-        self, prompt: list[int], uniforms: tuple[float, ...], stop_ids: Collection[int],
+        self,
+        prompt: list[int],
+        uniforms: tuple[float, ...],
+        stop_ids: Collection[int],
         sampling: Sampling,
-    ) -> GenerateRequest:  # fmt: skip
+    ) -> GenerateRequest:
         """What the executor is to read and make, with the sampler's inputs written."""
         past = _common(self._tokens, prompt[:-1])  # at least one token is read, for its logits
         self._tokens = prompt[:past]
-        await self._executable.write("settings", struct.pack(
-            "<5f", sampling.temperature, sampling.top_k, sampling.top_p,
-            sampling.repetition_penalty, 0.0,
-        ))  # fmt: skip
+        await self._executable.write(
+            "settings",
+            struct.pack(
+                "<5f",
+                sampling.temperature,
+                sampling.top_k,
+                sampling.top_p,
+                sampling.repetition_penalty,
+                0.0,
+            ),
+        )
         if sampling.repetition_penalty != 1.0:
             await self._executable.write("seen", self._seen(prompt))
         # On a CPU a step takes long: hand over each token, and waste no step after the last.
         slow = self._device.facts.fallback
         return GenerateRequest(
-            tokens=tuple(prompt[past:]), past=past, max_new_tokens=len(uniforms),
-            stop_ids=frozenset(stop_ids), uniforms=uniforms,
-            batch=1 if slow else 8, in_flight=1 if slow else 16,
-        )  # fmt: skip
+            tokens=tuple(prompt[past:]),
+            past=past,
+            max_new_tokens=len(uniforms),
+            stop_ids=frozenset(stop_ids),
+            uniforms=uniforms,
+            batch=1 if slow else 8,
+            in_flight=1 if slow else 16,
+        )
 
     def _seen(self, tokens: Sequence[int]) -> bytes:
         """The sampler's state: a one for each token that occurred."""
@@ -218,16 +241,14 @@ async def _generating(
 
 async def _fetch(
     host: Host, manifest: Manifest, on_progress: Callable[[Progress], None]
-) -> Manifest:  # fmt: skip
+) -> Manifest:
     def report(p: store_progress.Progress) -> None:
         on_progress(Progress("download", p.done_nbytes, p.total_nbytes, p.rate, p.seconds_left))
 
-    return await download(host.store, manifest, manifest.file.url, on_progress=report)
+    return await download(host.store, manifest, "", on_progress=report)
 
 
-def _loading(
-    host: Host, on_progress: Callable[[Progress], None]
-) -> Callable[[int, int], None]:  # fmt: skip
+def _loading(host: Host, on_progress: Callable[[Progress], None]) -> Callable[[int, int], None]:
     start = host.clock()
 
     def report(done: int, total: int) -> None:
@@ -238,11 +259,23 @@ def _loading(
 
 
 def _report(
-    device: Device, choice: Choice, plan_ms: float, from_store: bool, load_ms: float,
+    device: Device,
+    choice: Choice,
+    plan_ms: float,
+    from_store: bool,
+    load_ms: float,
     executable: Executable,
-) -> Report:  # fmt: skip
-    return Report(device.facts, choice.variant, choice.reason, choice.rejected, plan_ms,
-                  from_store, load_ms, executable.nbytes)  # fmt: skip
+) -> Report:
+    return Report(
+        device.facts,
+        choice.variant,
+        choice.reason,
+        choice.rejected,
+        plan_ms,
+        from_store,
+        load_ms,
+        executable.nbytes,
+    )
 
 
 def _uniforms(sampling: Sampling, count: int) -> tuple[float, ...]:
@@ -254,5 +287,6 @@ def _uniforms(sampling: Sampling, count: int) -> tuple[float, ...]:
 
 def _common(a: Sequence[int], b: Sequence[int]) -> int:
     """The length of the common beginning."""
-    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y),
-                min(len(a), len(b)))  # fmt: skip
+    return next(
+        (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
+    )

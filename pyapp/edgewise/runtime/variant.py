@@ -8,6 +8,7 @@ checks a device once.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
@@ -47,10 +48,12 @@ async def choose(store: ObjectStore, device: Device, precision: Precision) -> Ch
         if wrong is None:
             return Choice(variant, "the golden-output check passed", tuple(rejected))
         rejected.append((str(variant), wrong))
-    raise NoDeviceError(f"a usable precision on {facts.name}",
-                        got="; ".join(f"{name}: {why}" for name, why in rejected),
-                        need="one that passes the golden-output check",
-                        fix="update the graphics driver, or use a server")  # fmt: skip
+    raise NoDeviceError(
+        f"a usable precision on {facts.name}",
+        got="; ".join(f"{name}: {why}" for name, why in rejected),
+        need="one that passes the golden-output check",
+        fix="update the graphics driver, or use a server",
+    )
 
 
 def candidates(facts: DeviceFacts, precision: Precision) -> list[Variant]:
@@ -87,8 +90,6 @@ async def _checked(store: ObjectStore, device: Device, variant: Variant) -> str 
     if kept is not None:
         return str(json.loads(kept)) if json.loads(kept) else None
     wrong = await golden.check(device, variant.activation, variant.features)
-    try:
+    with suppress(QuotaError):  # it is checked again next time
         await store.put_text(name, json.dumps(wrong))
-    except QuotaError:
-        pass  # it is checked again next time
     return wrong

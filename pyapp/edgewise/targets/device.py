@@ -45,8 +45,9 @@ class DeviceFacts:
         """The facts that `to_dict` or a shim wrote. Raises FormatError where one is missing."""
         features, limits = data.get("features"), data.get("limits")
         if not isinstance(features, Sequence) or not isinstance(limits, Mapping):
-            raise FormatError("facts of a device", got=str(sorted(data)),
-                              need="features and limits among them")  # fmt: skip
+            raise FormatError(
+                "facts of a device", got=str(sorted(data)), need="features and limits among them"
+            )
         return DeviceFacts(
             target=str(data.get("target", "webgpu")),
             name=str(data.get("name") or "unnamed adapter"),

@@ -62,8 +62,12 @@ def compile_plan(
     """
     missing = sorted({n.op for g in programs.values() for n in g.nodes if n.op not in LOWERINGS})
     if missing:
-        raise UnsupportedError("operators on webgpu", got=", ".join(missing),
-                               need="operators with a kernel", fix="run them elsewhere")  # fmt: skip
+        raise UnsupportedError(
+            "operators on webgpu",
+            got=", ".join(missing),
+            need="operators with a kernel",
+            fix="run them elsewhere",
+        )
     first = next(iter(programs.values()))
     symbols = dict(sorted({k: v for g in programs.values() for k, v in g.symbols.items()}.items()))
     used = features & facts.features & USED_FEATURES
@@ -132,8 +136,9 @@ def _homes(graph: Graph, shared: Shared, feedback: Mapping[str, str]) -> dict[st
     for public, name in graph.outputs.items():
         nbytes = nbytes_of(graph.values[name])
         if name in homes:
-            raise PlanError(f"output '{public}'", got=f"input or state '{name}'",
-                            need="a computed value")  # fmt: skip
+            raise PlanError(
+                f"output '{public}'", got=f"input or state '{name}'", need="a computed value"
+            )
         if public in feedback:
             index = shared.named[feedback[public]]
         else:

@@ -27,6 +27,7 @@ WGSL_TYPES = {
     DType.UINT32: "u32",
 }
 SETTINGS_BYTES = 32
+ACCESS = {"read": "read", "write": "read_write"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,11 @@ class Arg:
 def wgsl_type(value: Value) -> str:
     """The WGSL scalar type of a value's elements. Raises UnsupportedError for 8 and 64 bits."""
     if value.dtype not in WGSL_TYPES:
-        raise UnsupportedError(f"value '{value.name}' on webgpu", got=str(value.dtype),
-                               need=f"one of {[str(t) for t in WGSL_TYPES]}")  # fmt: skip
+        raise UnsupportedError(
+            f"value '{value.name}' on webgpu",
+            got=str(value.dtype),
+            need=f"one of {[str(t) for t in WGSL_TYPES]}",
+        )
     return WGSL_TYPES[value.dtype]
 
 
@@ -90,8 +94,12 @@ class Shared:
             self.buffers[index] = Buffer(name, kind, aligned(nbytes))
         limit = self.facts.limits["maxBufferSize"]
         if self.buffers[index].nbytes > limit:
-            raise PlanError(f"buffer '{name}'", got=f"{nbytes} bytes", need=f"at most {limit}",
-                            fix="choose a smaller context or a smaller model")  # fmt: skip
+            raise PlanError(
+                f"buffer '{name}'",
+                got=f"{nbytes} bytes",
+                need=f"at most {limit}",
+                fix="choose a smaller context or a smaller model",
+            )
         return index
 
 
@@ -150,15 +158,18 @@ class Program:
     ) -> None:
         """Add one dispatch. `dims` become WGSL functions; `body` replaces the kernel's file."""
         head = [self._slot_text()]
-        head += [f"fn {name}() -> u32 {{ return {wgsl_dim(dim)}; }}"
-                 for name, dim in (dims or {}).items()]  # fmt: skip
         head += [
-            f"@group(0) @binding({i}) var<storage, {'read' if a.access == 'read' else 'read_write'}>"
-            f" {a.name}: array<{a.element}>;"
+            f"fn {name}() -> u32 {{ return {wgsl_dim(dim)}; }}"
+            for name, dim in (dims or {}).items()
+        ]
+        head += [
+            f"@group(0) @binding({i}) "
+            f"var<storage, {ACCESS[a.access]}> {a.name}: array<{a.element}>;"
             for i, a in enumerate(args)
         ]
-        code = render(kernel, head="\n".join(head), flags=flags, consts=consts, types=types,
-                      body=body)  # fmt: skip
+        code = render(
+            kernel, head="\n".join(head), flags=flags, consts=consts, types=types, body=body
+        )
         made = Kernel(kernel, code, tuple(a.access for a in args))
         self.dispatch(made, node.origin, args, groups)
 
@@ -172,8 +183,12 @@ class Program:
         for c in (x, y, z):
             most = _bound_of(c, self.shared.symbols)
             if most > limit:
-                raise PlanError(f"kernel '{kernel.name}'", got=f"{most} workgroups",
-                                need=f"at most {limit}", where=origin)  # fmt: skip
+                raise PlanError(
+                    f"kernel '{kernel.name}'",
+                    got=f"{most} workgroups",
+                    need=f"at most {limit}",
+                    where=origin,
+                )
         self.drafts.append(_Draft(self.shared.kernel(kernel), tuple(args), (x, y, z), origin))
 
     def memory(self) -> Memory:
@@ -181,14 +196,16 @@ class Program:
         lives: dict[str, tuple[int, int]] = {}
         conflicts: set[tuple[str, str]] = set()
         for step, draft in enumerate(self.drafts):
-            named = [(a.access, self.root(a.operand)) for a in draft.args
-                     if isinstance(a.operand, str)]  # fmt: skip
+            named = [
+                (a.access, self.root(a.operand)) for a in draft.args if isinstance(a.operand, str)
+            ]
             local = [(access, name) for access, name in named if name not in self.homes]
             for _, name in local:
                 first, _ = lives.get(name, (step, step))
                 lives[name] = (first, step)
-            conflicts |= {(r, w) for ra, r in local if ra == "read" for wa, w in local
-                          if wa == "write"}  # fmt: skip
+            conflicts |= {
+                (r, w) for ra, r in local if ra == "read" for wa, w in local if wa == "write"
+            }
         return plan_memory(
             [Life(name, self._nbytes(name), first, last) for name, (first, last) in lives.items()],
             conflicts,
@@ -197,10 +214,14 @@ class Program:
     def steps(self, memory: Memory) -> tuple[Step, ...]:
         """The finished steps."""
         return tuple(
-            Step(d.kernel, tuple(self._binding(a.operand, memory) for a in d.args), d.groups,
-                 d.origin)
+            Step(
+                d.kernel,
+                tuple(self._binding(a.operand, memory) for a in d.args),
+                d.groups,
+                d.origin,
+            )
             for d in self.drafts
-        )  # fmt: skip
+        )
 
     def _nbytes(self, name: str) -> int:
         return self.temporaries.get(name) or nbytes_of(self.graph.values[name])
@@ -217,10 +238,13 @@ class Program:
 
     def _slot_text(self) -> str:
         fields = [f"{name}: u32" for name in self.shared.symbols]
-        fields += [f"@align(16) {name}: array<vec4f, {SETTINGS_BYTES // 16}>"
-                   for name in self.shared.slot_inputs]  # fmt: skip
-        return (f"struct Slot {{ {', '.join(fields)} }}\n"
-                "@group(1) @binding(0) var<uniform> slot: Slot;")  # fmt: skip
+        fields += [
+            f"@align(16) {name}: array<vec4f, {SETTINGS_BYTES // 16}>"
+            for name in self.shared.slot_inputs
+        ]
+        return (
+            f"struct Slot {{ {', '.join(fields)} }}\n@group(1) @binding(0) var<uniform> slot: Slot;"
+        )
 
 
 def _bound_of(c: Count, symbols: Mapping[str, int]) -> int:

@@ -14,7 +14,6 @@ from .tuning import matmul_rows, matvec
 from .weights import Matrix, Packed, Weights
 
 
-
 def quantized_gather(p: Program, w: Weights, node: Node) -> None:
     """One dispatch for each part of the table."""
     *weight, ids = node.inputs
@@ -28,11 +27,15 @@ def quantized_gather(p: Program, w: Weights, node: Node) -> None:
             Arg("ids", "read", "i32", cast(str, ids)),
             Arg("y", "write", "TY", y.name),
         ]
-        p.emit("quantized_gather", node, args, [per(words, 64), p.value(ids).shape[0]],
-               flags=_quant_flags(packed),
-               consts={"K": packed.width, "GROUP": packed.group, "ROWS": part.rows,
-                       "ROW0": part.row0},
-               types={"TY": wgsl_type(y)})  # fmt: skip
+        p.emit(
+            "quantized_gather",
+            node,
+            args,
+            [per(words, 64), p.value(ids).shape[0]],
+            flags=_quant_flags(packed),
+            consts={"K": packed.width, "GROUP": packed.group, "ROWS": part.rows, "ROW0": part.row0},
+            types={"TY": wgsl_type(y)},
+        )
 
 
 def quantized_matmul(p: Program, w: Weights, node: Node) -> None:
@@ -45,8 +48,18 @@ def quantized_matmul(p: Program, w: Weights, node: Node) -> None:
     if residual is not None:
         finish.append(Arg("residual", "read", "TR", residual))
         types["TR"] = wgsl_type(p.value(residual))
-    _product(p, w, node, cast(str, x), norm, packed, finish, types,
-             flags={"RESIDUAL": residual is not None}, consts={"OUT": packed.rows})  # fmt: skip
+    _product(
+        p,
+        w,
+        node,
+        cast(str, x),
+        norm,
+        packed,
+        finish,
+        types,
+        flags={"RESIDUAL": residual is not None},
+        consts={"OUT": packed.rows},
+    )
 
 
 def quantized_swiglu(p: Program, w: Weights, node: Node) -> None:
@@ -55,9 +68,18 @@ def quantized_swiglu(p: Program, w: Weights, node: Node) -> None:
     matrices = (_matrix(p, *node.inputs[1:4]), _matrix(p, *node.inputs[4:7]))
     packed = w.matrix(matrices, alternate=True)
     y = p.value(node.outputs[0])
-    _product(p, w, node, cast(str, x), norm, packed, [Arg("y", "write", "TY", y.name)],
-             {"TY": wgsl_type(y)}, flags={"SWIGLU": True},
-             consts={"OUT": packed.rows // 2})  # fmt: skip
+    _product(
+        p,
+        w,
+        node,
+        cast(str, x),
+        norm,
+        packed,
+        [Arg("y", "write", "TY", y.name)],
+        {"TY": wgsl_type(y)},
+        flags={"SWIGLU": True},
+        consts={"OUT": packed.rows // 2},
+    )
 
 
 def quantized_qkv(p: Program, w: Weights, node: Node) -> None:
@@ -86,9 +108,19 @@ def quantized_qkv(p: Program, w: Weights, node: Node) -> None:
         "HEAD_DIM": cast(int, head_dim),
         **frequencies(node),
     }
-    _product(p, w, node, cast(str, x), norm, packed, finish,
-             {"TY": wgsl_type(y), "TS": wgsl_type(state)}, flags={"QKV": True}, consts=consts,
-             dims={"start": cast(Dim, attrs["start"])})  # fmt: skip
+    _product(
+        p,
+        w,
+        node,
+        cast(str, x),
+        norm,
+        packed,
+        finish,
+        {"TY": wgsl_type(y), "TS": wgsl_type(state)},
+        flags={"QKV": True},
+        consts=consts,
+        dims={"start": cast(Dim, attrs["start"])},
+    )
 
 
 def _apart(p: Program, w: Weights, node: Node, matrices: tuple[Matrix, ...]) -> None:
@@ -102,8 +134,18 @@ def _apart(p: Program, w: Weights, node: Node, matrices: tuple[Matrix, ...]) -> 
     ]
     for made, matrix in zip(values, matrices, strict=True):
         packed = w.matrix((matrix,))
-        _product(p, w, node, x, norm, packed, [Arg("y", "write", "TY", made.name)],
-                 {"TY": wgsl_type(made)}, flags={}, consts={"OUT": packed.rows})  # fmt: skip
+        _product(
+            p,
+            w,
+            node,
+            x,
+            norm,
+            packed,
+            [Arg("y", "write", "TY", made.name)],
+            {"TY": wgsl_type(made)},
+            flags={},
+            consts={"OUT": packed.rows},
+        )
     q, key, val = values
     turned = Value(p.temporary(f"{key.name}.turned", key.shape, key.dtype), key.dtype, key.shape)
     emit_rotary(p, node, q, y)
@@ -112,12 +154,13 @@ def _apart(p: Program, w: Weights, node: Node, matrices: tuple[Matrix, ...]) -> 
     emit_kv_update(p, node, val, p.value(v))
 
 
-def _matrix(
-    p: Program, codes: str | None, scale: str | None, minimum: str | None
-) -> Matrix:  # fmt: skip
+def _matrix(p: Program, codes: str | None, scale: str | None, minimum: str | None) -> Matrix:
     constants = p.graph.constants
-    return Matrix(constants[cast(str, codes)], constants[cast(str, scale)],
-                  None if minimum is None else constants[minimum])  # fmt: skip
+    return Matrix(
+        constants[cast(str, codes)],
+        constants[cast(str, scale)],
+        None if minimum is None else constants[minimum],
+    )
 
 
 def _quant_flags(packed: Packed) -> dict[str, bool]:
@@ -125,15 +168,29 @@ def _quant_flags(packed: Packed) -> dict[str, bool]:
 
 
 def _product(
-    p: Program, w: Weights, node: Node, x: str, norm: str | None, packed: Packed,
-    finish: list[Arg], types: dict[str, str], *, flags: Mapping[str, bool],
-    consts: Mapping[str, Literal], dims: Mapping[str, Dim] | None = None,
-) -> None:  # fmt: skip
+    p: Program,
+    w: Weights,
+    node: Node,
+    x: str,
+    norm: str | None,
+    packed: Packed,
+    finish: list[Arg],
+    types: dict[str, str],
+    *,
+    flags: Mapping[str, bool],
+    consts: Mapping[str, Literal],
+    dims: Mapping[str, Dim] | None = None,
+) -> None:
     """x times a packed matrix, part by part: `matvec` for one row, else `matmul`."""
     value = p.value(x)
     seq = value.shape[0]
-    common_flags = {"SWIGLU": False, "QKV": False, "RESIDUAL": False, **_quant_flags(packed),
-                    **flags}  # fmt: skip
+    common_flags = {
+        "SWIGLU": False,
+        "QKV": False,
+        "RESIDUAL": False,
+        **_quant_flags(packed),
+        **flags,
+    }
     common = {"K": packed.width, "GROUP": packed.group, "TOTAL": packed.rows, **consts}
     if not is_one(seq) and norm is not None:
         # Tiles would normalise each row once for every 64 columns: do it once, ahead.
@@ -144,9 +201,20 @@ def _product(
         value, norm = normed, None
     for part in packed.parts:
         if is_one(seq):
-            _matvec(p, w, node, value, norm, packed, part_index=packed.parts.index(part),
-                    finish=finish, types=types, flags=common_flags, consts=common,
-                    dims=dims or {})  # fmt: skip
+            _matvec(
+                p,
+                w,
+                node,
+                value,
+                norm,
+                packed,
+                part_index=packed.parts.index(part),
+                finish=finish,
+                types=types,
+                flags=common_flags,
+                consts=common,
+                dims=dims or {},
+            )
         else:
             mr = matmul_rows(packed.rows)
             args = [
@@ -155,18 +223,33 @@ def _product(
                 Arg("scales", "read", "u32", part.scales),
                 *finish,
             ]
-            p.emit("matmul", node, args, [per(part.rows, 64), per(seq, 16 * mr)],
-                   flags={**common_flags, "MR4": mr == 4},
-                   consts={**common, "ROWS": part.rows, "ROW0": part.row0, "MR": mr},
-                   types={"TX": wgsl_type(value), **types},
-                   dims={"rows": seq, **(dims or {})})  # fmt: skip
+            p.emit(
+                "matmul",
+                node,
+                args,
+                [per(part.rows, 64), per(seq, 16 * mr)],
+                flags={**common_flags, "MR4": mr == 4},
+                consts={**common, "ROWS": part.rows, "ROW0": part.row0, "MR": mr},
+                types={"TX": wgsl_type(value), **types},
+                dims={"rows": seq, **(dims or {})},
+            )
 
 
 def _matvec(
-    p: Program, w: Weights, node: Node, x: Value, norm: str | None, packed: Packed, *,
-    part_index: int, finish: list[Arg], types: dict[str, str], flags: Mapping[str, bool],
-    consts: Mapping[str, Literal], dims: Mapping[str, Dim],
-) -> None:  # fmt: skip
+    p: Program,
+    w: Weights,
+    node: Node,
+    x: Value,
+    norm: str | None,
+    packed: Packed,
+    *,
+    part_index: int,
+    finish: list[Arg],
+    types: dict[str, str],
+    flags: Mapping[str, bool],
+    consts: Mapping[str, Literal],
+    dims: Mapping[str, Dim],
+) -> None:
     part = packed.parts[part_index]
     unit = 128 // packed.bits
     shape = matvec(p.shared.facts, p.shared.features, packed.rows, packed.width // unit)
@@ -178,12 +261,27 @@ def _matvec(
     if norm is not None:
         args.append(Arg("norm", "read", "vec4f", w.vector(p.graph.constants[norm])))
     groups = per(part.rows, shape.rows * (shape.threads // shape.lanes))
-    p.emit("matvec", node, [*args, *finish], [groups],
-           flags={**flags, "NORM": norm is not None, "SUBGROUPS": shape.subgroups,
-                  "SHARED": not shape.subgroups and shape.lanes > 1},
-           consts={**consts, "ROWS": part.rows, "ROW0": part.row0, "UNIT": unit,
-                   "LANES": shape.lanes, "R": shape.rows, "WG": shape.threads,
-                   "EPS": float(cast(float, node.attrs["eps"]))},
-           types={"TX": wgsl_type(x), **types}, dims=dims)  # fmt: skip
-
-
+    p.emit(
+        "matvec",
+        node,
+        [*args, *finish],
+        [groups],
+        flags={
+            **flags,
+            "NORM": norm is not None,
+            "SUBGROUPS": shape.subgroups,
+            "SHARED": not shape.subgroups and shape.lanes > 1,
+        },
+        consts={
+            **consts,
+            "ROWS": part.rows,
+            "ROW0": part.row0,
+            "UNIT": unit,
+            "LANES": shape.lanes,
+            "R": shape.rows,
+            "WG": shape.threads,
+            "EPS": float(cast(float, node.attrs["eps"])),
+        },
+        types={"TX": wgsl_type(x), **types},
+        dims=dims,
+    )

@@ -72,8 +72,12 @@ def _expand(name: str, flags: Mapping[str, bool]) -> list[str]:
         word, _, rest = line.strip().partition(" ")
         if word == "#if":
             if rest not in flags:
-                raise PlanError(f"kernel {name}", got=f"#if {rest}", need=f"one of {sorted(flags)}",
-                                where=f"line {number}")  # fmt: skip
+                raise PlanError(
+                    f"kernel {name}",
+                    got=f"#if {rest}",
+                    need=f"one of {sorted(flags)}",
+                    where=f"line {number}",
+                )
             keep.append(keep[-1] and flags[rest])
         elif word == "#else":
             keep[-1] = keep[-2] and not keep[-1]

@@ -117,9 +117,11 @@ class Weights:
     def plain(self, constant: Constant) -> Binding:
         """An inline constant as it is, for element-wise operators."""
         if constant.data is None:
-            raise UnsupportedError(f"constant '{constant.value.name}' on webgpu",
-                                   got="a tensor of the model file as a plain operand",
-                                   need="an inline constant")  # fmt: skip
+            raise UnsupportedError(
+                f"constant '{constant.value.name}' on webgpu",
+                got="a tensor of the model file as a plain operand",
+                need="an inline constant",
+            )
         if constant.value.name not in self.vectors:
             place = self.vectors[constant.value.name] = self._place(len(constant.data))
             self.inline.append((place, constant.data))
@@ -129,9 +131,11 @@ class Weights:
         first = matrices[0]
         kinds = [m.codes.source.type if m.codes.source else "inline" for m in matrices]
         if len(set(kinds)) != 1 or len({m.width for m in matrices}) != 1 or first.width % 32:
-            raise UnsupportedError("packing matrices together",
-                                   got=f"types {kinds}, widths {[m.width for m in matrices]}",
-                                   need="one type, one width, a multiple of 32")  # fmt: skip
+            raise UnsupportedError(
+                "packing matrices together",
+                got=f"types {kinds}, widths {[m.width for m in matrices]}",
+                need="one type, one width, a multiple of 32",
+            )
         bits = first.codes.value.dtype.bits
         group = first.width // bound(first.scale.value.shape[1])
         wide = first.scale.value.dtype == DType.FLOAT32
@@ -140,8 +144,11 @@ class Weights:
         parts = []
         most = self.binding_limit // codes_row // ROW_UNIT * ROW_UNIT
         if most == 0:
-            raise PlanError(f"weight '{_name(first.codes)}'", got=f"rows of {codes_row} bytes",
-                            need=f"{ROW_UNIT} rows in a binding of {self.binding_limit} bytes")  # fmt: skip
+            raise PlanError(
+                f"weight '{_name(first.codes)}'",
+                got=f"rows of {codes_row} bytes",
+                need=f"{ROW_UNIT} rows in a binding of {self.binding_limit} bytes",
+            )
         for row0 in range(0, rows, most):
             n = min(most, rows - row0)
             part = Part(row0, n, self._place(n * codes_row), self._place(n * scales_row))
@@ -169,40 +176,71 @@ class Weights:
             low = max(0, -(-(part.row0 - offset) // stride))
             high = min(matrix.rows, -(-(part.row0 + part.rows - offset) // stride))
             if low < high:
-                self._upload(name, self._tensor(name), matrix.rows, matrix.width, low, high,
-                             [part.codes, part.scales], stride,
-                             low * stride + offset - part.row0)  # fmt: skip
+                self._upload(
+                    name,
+                    self._tensor(name),
+                    matrix.rows,
+                    matrix.width,
+                    low,
+                    high,
+                    [part.codes, part.scales],
+                    stride,
+                    low * stride + offset - part.row0,
+                )
             offset += 1 if alternate else matrix.rows
 
     def _upload(
-        self, name: str, tensor: Tensor, rows: int, width: int, low: int, high: int,
-        to: list[Binding], stride: int, offset: int,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        tensor: Tensor,
+        rows: int,
+        width: int,
+        low: int,
+        high: int,
+        to: list[Binding],
+        stride: int,
+        offset: int,
+    ) -> None:
         """Rows `low` to `high` of a tensor, to rows `offset + i * stride` of the destination."""
         row_bytes = tensor.nbytes // rows
         kernel_name = f"unpack_{tensor.type.lower()}"
         most = max(UPLOAD_BYTES // row_bytes // ROW_UNIT, 1) * ROW_UNIT
         for start in range(low, high, most):
             n = min(most, high - start)
-            constants = (("ROWS", n), ("K", width), ("ROW_STRIDE", stride),
-                         ("ROW_OFFSET", offset + (start - low) * stride))  # fmt: skip
-            kernel = Kernel(kernel_name, source(f"{kernel_name}.wgsl"),
-                            ("read",) + ("write",) * len(to), constants)  # fmt: skip
+            constants = (
+                ("ROWS", n),
+                ("K", width),
+                ("ROW_STRIDE", stride),
+                ("ROW_OFFSET", offset + (start - low) * stride),
+            )
+            kernel = Kernel(
+                kernel_name,
+                source(f"{kernel_name}.wgsl"),
+                ("read",) + ("write",) * len(to),
+                constants,
+            )
             staging = self.shared.buffer("staging", "staging", n * row_bytes + 4)
             raw = Binding(staging, 0, -(-n * row_bytes // 4) * 4)
             limit = self.shared.facts.limits["maxComputeWorkgroupsPerDimension"]
             groups = -(-n * width // BLOCKS[tensor.type].elements // 64)
             x = min(groups, limit)
-            step = Step(self.shared.kernel(kernel), (raw, *to),
-                        (count(x), count(-(-groups // x)), count(1)), name)  # fmt: skip
+            step = Step(
+                self.shared.kernel(kernel),
+                (raw, *to),
+                (count(x), count(-(-groups // x)), count(1)),
+                name,
+            )
             self.uploads.append(
                 Weight(name, tensor.offset + start * row_bytes, n * row_bytes, (step,))
             )
 
     def _tensor(self, name: str) -> Tensor:
         if name not in self.tensors:
-            raise PlanError(f"weight '{name}'", got="no such tensor in the file",
-                            need="every constant of the graph in the manifest")  # fmt: skip
+            raise PlanError(
+                f"weight '{name}'",
+                got="no such tensor in the file",
+                need="every constant of the graph in the manifest",
+            )
         return self.tensors[name]
 
     def _place(self, nbytes: int) -> Binding:
@@ -211,8 +249,9 @@ class Weights:
         if self.free is None or self.free.nbytes < size:
             limit = self.shared.facts.limits["maxBufferSize"]
             if size > limit:
-                raise PlanError("weights", got=f"{nbytes} bytes in one part",
-                                need=f"at most {limit}")  # fmt: skip
+                raise PlanError(
+                    "weights", got=f"{nbytes} bytes in one part", need=f"at most {limit}"
+                )
             capacity = max(size, min(BUFFER_BYTES, limit) // 256 * 256)
             self.free = Binding(-1, 0, capacity)
             self.pools += 1

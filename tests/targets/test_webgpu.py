@@ -1,0 +1,91 @@
+"""Every kernel on wgpu against the decomposition that it stands for."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgewise.errors import PlanError, UnsupportedError
+from edgewise.graph.graph import specialise
+from edgewise.host.base import WeightFile
+from edgewise.host.native import NativeDevice
+from edgewise.ops.base import OPS
+from edgewise.plan.plan import from_json
+from edgewise.targets.device import DeviceFacts
+from edgewise.targets.webgpu.compile import LOWERINGS, compile_plan
+from tests.targets.cases import Array, Case, all_cases, check
+
+CASES = all_cases()
+
+
+@pytest.fixture(scope="module")
+def device() -> NativeDevice:
+    async def read(hash: str) -> bytes:
+        raise AssertionError(f"cases read no object {hash=}")
+
+    return NativeDevice(read)
+
+
+def run(device: NativeDevice, case: Case, facts: DeviceFacts) -> dict[str, Array]:
+    """Outputs and states after one run of the case's plan for `facts`."""
+    plan = compile_plan({"main": case.graph}, {}, facts, features=facts.features)
+    assert from_json(plan.to_json()) == plan, "a plan is what its JSON says"
+
+    async def go() -> dict[str, Array]:
+        executable = await device.load(plan.to_json(), WeightFile(()), lambda done, total: None)
+        for name, array in {**case.inputs, **case.states}.items():
+            await executable.write(name, array.tobytes())
+        await executable.run("main", case.bindings)
+        got = {}
+        for name in [*case.graph.outputs, *case.states]:
+            dtype = case.value(name).dtype.value
+            raw = await executable.read(name)
+            got[name] = np.frombuffer(raw, dtype)[: case.count(name)]
+        await executable.close()
+        return got
+
+    return asyncio.run(go())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_kernel_equals_decomposition(device: NativeDevice, case: Case) -> None:
+    limits = {**device.facts.limits, **case.limits}
+    check(case, run(device, case, replace(device.facts, limits=limits)))
+
+
+PRODUCTS = [case for case in CASES if case.name.startswith("quantized") and "1x" in case.name]
+
+
+@pytest.mark.parametrize("case", PRODUCTS, ids=lambda case: case.name)
+@pytest.mark.parametrize("subgroups", [0, 4])
+def test_matvec_as_on_a_gpu(device: NativeDevice, case: Case, subgroups: int) -> None:
+    """Lanes that share a row add up over workgroup memory or, where they fit, a subgroup."""
+    assert device.facts.subgroup_min >= subgroups, "the adapter has smaller subgroups"
+    facts = replace(device.facts, fallback=False, subgroup_min=subgroups)
+    check(case, run(device, case, facts))
+
+
+def test_every_composite_has_a_case() -> None:
+    tried = {node.op for case in CASES for node in case.graph.nodes}
+    composites = {name for name, row in OPS.items() if row.decompose is not None}
+    assert composites <= set(LOWERINGS)
+    assert composites <= tried
+
+
+def test_what_has_no_kernel_is_named_at_once(device: NativeDevice) -> None:
+    case = CASES[0]
+    nodes = tuple(replace(node, op=op) for node in case.graph.nodes for op in ("gather", "matmul"))
+    with pytest.raises(UnsupportedError, match="gather, matmul"):
+        compile_plan(
+            {"main": replace(case.graph, nodes=nodes)}, {}, device.facts, features=frozenset()
+        )
+
+
+def test_a_buffer_over_the_limit_is_refused(device: NativeDevice) -> None:
+    case = next(case for case in CASES if case.name.startswith("attention"))
+    facts = replace(device.facts, limits={**device.facts.limits, "maxBufferSize": 1024})
+    with pytest.raises(PlanError, match="at most 1024"):
+        compile_plan({"main": specialise(case.graph, {})}, {}, facts, features=frozenset())

@@ -1,0 +1,169 @@
+"""The command line, as a person meets it: output, messages, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+
+from edgewise import __version__
+from edgewise.cli import main
+from edgewise.server.app import create_app
+from edgewise.store.manifest import Manifest
+from tests.serving import Server, engine_of, running, until_ready
+from tests.tiny_chat import TinyChat, make
+
+PATH = {"PYTHONPATH": str(Path(__file__).parents[1] / "pyapp")}
+RUN = [sys.executable, "-c", "from edgewise.cli import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyChat:
+    return make(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def server(tiny: TinyChat, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    engine = engine_of(tiny, tmp_path_factory.mktemp("store"))
+    with running(create_app(engine, token="open"), engine) as it:
+        yield until_ready(it)
+
+
+def edgewise(*args: str | Path, **environment: str) -> Result:
+    return CliRunner().invoke(main, list(map(str, args)), env=environment)
+
+
+def test_help_names_every_command_and_starts_without_the_heavy_parts() -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from edgewise.cli import main\n"
+        "print(CliRunner().invoke(main, ['-h']).output)\n"
+        "print({'wgpu', 'numpy', 'httpx', 'uvicorn', 'tokenizers'} & set(sys.modules))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          env={**os.environ, **PATH})  # fmt: skip
+    assert {"pack", "serve", "chat", "doctor"} <= set(re.findall(r"^  (\w+)  ", told.stdout, re.M))
+    assert told.stdout.endswith("set()\n")
+
+
+def test_the_version() -> None:
+    assert edgewise("--version").output == f"edgewise, version {__version__}\n"
+
+
+def test_pack_writes_a_manifest_and_leaves_the_file(tiny: TinyChat, tmp_path: Path) -> None:
+    model = tiny.manifest.parent / "tiny.gguf"
+    before = model.read_bytes()
+    told = edgewise("pack", model, "-o", tmp_path / "out")
+    assert told.exit_code == 0, told.output
+    (path,) = (tmp_path / "out").glob("*.manifest.json")
+    assert path.name in told.output.replace("\n", "")
+    manifest = Manifest.from_json(path.read_text())
+    assert manifest.file.nbytes == len(before)
+    assert model.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"GGUF", b"not a model at all"])
+def test_pack_of_a_broken_file(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.gguf").write_bytes(content)
+    told = edgewise("pack", tmp_path / "bad.gguf", "-o", tmp_path)
+    assert told.exit_code == 2
+    assert told.stderr.startswith(("FormatError: ", "NeedMoreBytes: "))
+    assert "Traceback" not in told.output
+    assert re.search(r"^  where ", told.stderr, re.M)
+
+
+def test_an_answer_from_a_server(tiny: TinyChat, server: Server) -> None:
+    ask = {"role": "user", "content": "hi there"}
+    told = edgewise("chat", "hi there", "--server", server.url, "--max-tokens", "8",
+                    EDGEWISE_TOKEN="open")  # fmt: skip
+    assert told.exit_code == 0, told.output
+    text = tiny.tokenizer.decode(tiny.greedy(tiny.prompt(ask), 8))
+    assert told.stdout == text + "\n"
+    assert "8 tokens" in told.stderr
+    assert "server" in told.stderr
+
+
+def test_an_answer_from_this_machine(tiny: TinyChat, tmp_path: Path) -> None:
+    ask = {"role": "user", "content": "hi there"}
+    told = edgewise("chat", "hi there", "--model", tiny.manifest, "--max-tokens", "8",
+                    "--policy", "local", EDGEWISE_STORE=str(tmp_path))  # fmt: skip
+    assert told.exit_code == 0, told.output
+    assert told.stdout == tiny.tokenizer.decode(tiny.greedy(tiny.prompt(ask), 8)) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "text"),
+    [
+        (["hi"], "InputError", "--model MANIFEST"),
+        (["hi", "--server", "http://127.0.0.1:1"], "ServerError", "edgewise serve"),
+        (["hi", "--model", "none.json"], "DownloadError", "none.json"),
+        (["hi", "--policy", "server"], "RouteError", "server"),
+    ],
+)
+def test_chat_that_cannot_be(args: list[str], code: str, text: str, tmp_path: Path) -> None:
+    told = edgewise("chat", *args, EDGEWISE_STORE=str(tmp_path))
+    assert told.exit_code == 2
+    assert told.stderr.startswith(f"{code}: ")
+    assert text in told.stderr.replace("\n", " ")
+    assert told.stdout == ""
+
+
+def test_a_wrong_token_is_said(server: Server) -> None:
+    told = edgewise("chat", "hi", "--server", server.url, "--token", "wrong")
+    assert (told.exit_code, told.stdout) == (2, "")
+    assert "401" in told.stderr
+
+
+def test_the_debug_switch_brings_the_traceback(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [*RUN, "chat", "hi"], capture_output=True, text=True, check=False,
+        env={**os.environ, **PATH, "EDGEWISE_DEBUG": "1", "EDGEWISE_STORE": str(tmp_path)},
+    )  # fmt: skip
+    assert told.returncode == 1
+    assert "Traceback" in told.stderr
+
+
+def test_doctor_tells_of_every_adapter() -> None:
+    told = edgewise("doctor")
+    assert told.exit_code == 0, told.output
+    for fact in ("shader-f16", "subgroups", "largest buffer", "Store: "):
+        assert fact in told.stdout
+
+
+def test_serve_without_anything_to_serve() -> None:
+    told = edgewise("serve")
+    assert told.exit_code == 2
+    assert "--site DIR" in told.stderr
+
+
+def test_serve_on_a_taken_port(server: Server, tiny: TinyChat) -> None:
+    port = server.url.rsplit(":", 1)[1]
+    told = edgewise("serve", "--site", tiny.manifest.parent, "--port", port)
+    assert told.exit_code == 2
+    assert "choose another --port" in told.stderr
+
+
+def test_serve_takes_the_sites_first_model_and_ends_on_a_signal(
+    tiny: TinyChat, tmp_path: Path
+) -> None:
+    site = tiny.manifest.parent
+    (site / "build.json").write_text(json.dumps({"models": [tiny.manifest.name]}))
+    (site / "index.html").write_text("hello")
+    env = {**os.environ, **PATH, "EDGEWISE_STORE": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen([*RUN, "serve", "--site", str(site), "--port", "0"], env=env,
+                          stdout=subprocess.PIPE, text=True) as process:  # fmt: skip
+        assert process.stdout is not None
+        (url,) = re.findall(r"http://[\d.:]+", process.stdout.readline())
+        with httpx.Client(base_url=url, timeout=20) as http:
+            assert http.get("/").text == "hello"
+            assert http.get("/healthz").json()["model"] == tiny.name
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
