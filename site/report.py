@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgewise.errors import EdgewiseError
 from edgewise.router.place import Placement
+from edgewise.runtime.session import Report
 from edgewise.targets.device import DeviceFacts
 from edgewise.tasks.chat import Stats
 
@@ -31,6 +32,10 @@ class Row:
     name: str
     value: str
     unlocks: str
+
+    def parts(self) -> dict[str, str]:
+        """As parts of the page's template."""
+        return {"name": self.name, "value": self.value, "unlocks": self.unlocks}
 
 
 def summary(facts: DeviceFacts | None) -> str:
@@ -116,6 +121,18 @@ def error_parts(error: EdgewiseError) -> dict[str, str]:
 
 def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else ""
+
+
+def session_rows(session: Report) -> list[Row]:
+    """What was decided and measured when the model came onto this device."""
+    lost = "; ".join(f"not {variant}: {reason}" for variant, reason in session.rejected)
+    source = "read from the store" if session.plan_from_store else "compiled by Python here"
+    return [
+        Row("Precision", str(session.variant), _sentence(f"{session.reason}; {lost}".rstrip("; "))),
+        Row("Plan", f"{session.plan_ms:.0f} ms", f"The model's kernels and memory, {source}."),
+        Row("Model on the device", f"{size(session.device_nbytes)}, {_seconds(session.load_ms)}",
+            "Kernels compiled by the driver, and weights put in their layout."),
+    ]  # fmt: skip
 
 
 def size(nbytes: float) -> str:
