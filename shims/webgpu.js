@@ -382,7 +382,7 @@ export async function generate(e, request, onTokens) {
   }
   let submitted = pending.length;
   let taken = 0;
-  while (pending.length) {
+  while (pending.length || (submitted < maxNewTokens && !e.cancelled)) {
     while (submitted < maxNewTokens && submitted - taken <= inFlight && !e.cancelled) {
       const n = Math.min(batch, maxNewTokens - submitted, SLOTS);
       const runs = [];
@@ -398,7 +398,8 @@ export async function generate(e, request, onTokens) {
     const stop = made.findIndex((token) => stopIds.includes(token));
     onTokens(stop < 0 ? made : made.slice(0, stop + 1));
     if (stop >= 0 || e.cancelled) {
-      await Promise.all(pending.splice(0).map((read) => e.take(read)));
+      await Promise.all(pending.map((read) => e.take(read)));
+      return;
     }
   }
 }

@@ -15,6 +15,7 @@ from tests.serving import Server
 from tests.tiny_chat import TinyChat
 
 URL = "/v1/chat/completions"
+JSON = {"content-type": "application/json"}
 USER = {"role": "user", "content": "hi"}
 
 #: Change of a good body -> the field that the refusal must name.
@@ -68,9 +69,7 @@ BAD: list[tuple[dict[str, object], str]] = [
 
 def refused(server: Server, tiny: TinyChat, change: dict[str, object]) -> Any:
     body = {"model": tiny.name, "messages": [USER], "max_tokens": 1} | change
-    answer = server.http.post(
-        URL, content=json.dumps(body), headers={"content-type": "application/json"}
-    )
+    answer = server.http.post(URL, content=json.dumps(body), headers=JSON)
     return answer.status_code, answer.json()["error"]
 
 
@@ -109,13 +108,20 @@ def test_another_model_is_not_found(server: Server, tiny: TinyChat) -> None:
     "content", [b"", b"{", b"[]", b"3", b"\xff\xfe", b"[" * 100_000], ids=lambda c: repr(c[:9])
 )
 def test_what_is_no_json_object_is_refused(server: Server, content: bytes) -> None:
-    answer = server.http.post(URL, content=content)
+    answer = server.http.post(URL, content=content, headers=JSON)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_json")
 
 
 def test_a_body_that_is_too_large_is_refused(server: Server) -> None:
-    answer = server.http.post(URL, content=b" " * (BODY_NBYTES + 1))
+    answer = server.http.post(URL, content=b" " * (BODY_NBYTES + 1), headers=JSON)
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_what_a_foreign_page_may_send_is_refused(server: Server, tiny: TinyChat, kind: str) -> None:
+    body = json.dumps({"model": tiny.name, "messages": [USER], "max_tokens": 1})
+    answer = server.http.post(URL, content=body, headers={"content-type": kind})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (415, "not_json")
 
 
 def test_another_method_and_another_endpoint(server: Server) -> None:

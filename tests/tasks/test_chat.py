@@ -111,6 +111,9 @@ def test_here_and_from_the_server_come_the_same_tokens(
         here = await Chat.open(host, str(tiny.manifest), policy="local")
         there = await Chat.open(host, "", policy="server", server=server.url)
         assert (here.where.where, there.where.where) == ("reference", "server")
+        assert here.report is not None
+        assert here.report.facts.target == "reference"
+        assert there.report is None
         expected = tiny.greedy(tiny.prompt(*ASK), 10)
         answer = tiny.tokenizer.decode(expected), expected
         assert await ask(here) == answer

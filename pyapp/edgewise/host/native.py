@@ -266,7 +266,7 @@ class NativeExecutable:
                 submitted = 1
             if self._cancelled:
                 return
-        while pending:
+        while pending or submitted < request.max_new_tokens:
             while submitted < request.max_new_tokens and submitted - taken <= request.in_flight:
                 n = min(request.batch, request.max_new_tokens - submitted, SLOTS)
                 runs = [({"past": past + i}, request.uniforms[submitted + i]) for i in range(n)]

@@ -245,7 +245,7 @@ async def _fetch(
     def report(p: store_progress.Progress) -> None:
         on_progress(Progress("download", p.done_nbytes, p.total_nbytes, p.rate, p.seconds_left))
 
-    return await download(host.store, manifest, manifest.file.url, on_progress=report)
+    return await download(host.store, manifest, "", on_progress=report)
 
 
 def _loading(host: Host, on_progress: Callable[[Progress], None]) -> Callable[[int, int], None]:

@@ -57,7 +57,11 @@ class Completions:
 
 
 async def _body(request: Request) -> bytes:
-    """The body, read no further than allowed. Raises Refusal 413."""
+    """The body, read no further than allowed. Raises Refusal 413 or 415."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        # Also keeps other sites' pages out: a browser sends them this type only with our leave.
+        raise Refusal(415, "content-type: application/json is required", code="not_json")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

@@ -15,7 +15,7 @@ from edgewise.errors import FormatError, HostError, PlanError, UnsupportedError
 from edgewise.host.base import Host
 from edgewise.router.place import Placement, Policy, hand_over, needs, place, place_on_server
 from edgewise.router.probe import probe
-from edgewise.runtime.session import Progress, Sampling, Session
+from edgewise.runtime.session import Progress, Report, Sampling, Session
 from edgewise.store.manifest import Manifest
 from edgewise.tasks.answer import Answerer, Finish, Message, Piece, Request, check
 from edgewise.tasks.documents import load_manifest, load_tokenizer
@@ -126,6 +126,11 @@ class Chat:
         finally:
             outcome = self.answerer.outcome
             self.stats = meter.stats(outcome.finish, outcome.prompt_tokens)
+
+    @property
+    def report(self) -> Report | None:
+        """What the session on this device found and decided; None when a server answers."""
+        return self.answerer.session.report if isinstance(self.answerer, LocalAnswerer) else None
 
     def stop(self) -> None:
         """End the running answer. What was streamed stays valid."""

@@ -163,7 +163,8 @@ class Program:
             for name, dim in (dims or {}).items()
         ]
         head += [
-            f"@group(0) @binding({i}) var<storage, {ACCESS[a.access]}> {a.name}: array<{a.element}>;"
+            f"@group(0) @binding({i}) "
+            f"var<storage, {ACCESS[a.access]}> {a.name}: array<{a.element}>;"
             for i, a in enumerate(args)
         ]
         code = render(
