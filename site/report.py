@@ -41,10 +41,8 @@ class Row:
 def summary(facts: DeviceFacts | None) -> str:
     """The report in one line."""
     if facts is None:
-        return "has no WebGPU here"
-    half = ", half precision" if "shader-f16" in facts.features else ""
-    kind = " (software, slow)" if facts.fallback else ""
-    return f"WebGPU on {facts.name}{kind}{half}"
+        return "No WebGPU here."
+    return f"WebGPU on {facts.name}{' (software, slow)' if facts.fallback else ''}."
 
 
 def candidates(where: Placement) -> list[tuple[str, Row]]:

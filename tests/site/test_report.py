@@ -60,8 +60,8 @@ def test_weak_device_rows() -> None:
 
 def test_no_device() -> None:
     assert rows(None) == {"WebGPU": "none: no WebGPU adapter"}
-    assert report.summary(None) == "has no WebGPU here"
-    assert report.summary(FACTS) == "WebGPU on Some GPU, half precision"
+    assert report.summary(None) == "No WebGPU here."
+    assert report.summary(FACTS) == "WebGPU on Some GPU."
 
 
 def test_session_rows() -> None:
