@@ -100,7 +100,8 @@ def test_candidates() -> None:
     ("stats", "where", "text"),
     [
         (Stats(9, 32, 310.4, 12.34, "length"), "webgpu",
-         "32 tokens · 12.3 tokens/s · first token after 310 ms · on this device · cut at the limit"),
+         "32 tokens · 12.3 tokens/s · first token after 310 ms · on this device"
+         " · cut at the limit"),
         (Stats(9, 1, 2650.0, 0.0, "cancelled"), "server",
          "1 token · first token after 2.6 s · on the server · stopped"),
     ],
