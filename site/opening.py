@@ -13,6 +13,7 @@ from edgewise.host.base import Host
 from edgewise.router.place import Placement
 from edgewise.runtime.session import Progress
 from edgewise.tasks.chat import Chat
+from edgewise.tasks.local import LocalAnswerer
 from settings import Settings
 from view import View
 
@@ -57,7 +58,7 @@ class Opening:
         if server is None and settings.policy != "local":
             server = await self._own_server()
         return await Chat.open(self._host, settings.model, policy=settings.policy, server=server,
-                               on_progress=self._progress)  # fmt: skip
+                               on_place=self._place, on_progress=self._progress)  # fmt: skip
 
     def rest(self) -> None:
         """Nothing is being got ready any more."""
@@ -73,7 +74,9 @@ class Opening:
             self._on_error(error)
             return
         self.chat = task.result()
-        self._show_placement(self.chat.where)
+        if isinstance(self.chat.answerer, LocalAnswerer):
+            for row in report.session_rows(self.chat.answerer.session.report):
+                self._view.child("facts", "fact", row.parts(), {})
         self._view.text("status", f"Ready. {report.ready(self.chat.where)}")
         self._on_stage()
 
@@ -109,7 +112,7 @@ class Opening:
         self._view.text("status", stage)
         self._on_stage()
 
-    def _show_placement(self, where: Placement) -> None:
+    def _place(self, where: Placement) -> None:
         self._view.property("where-title", "hidden", False)
         self._view.text("device-ready", report.ready(where))
         self._view.text("candidates", "")

@@ -264,6 +264,8 @@ class BrowserDevice:
     ) -> BrowserExecutable:
         """Make a plan runnable. Raises StoreError, HostError."""
         segments = json.dumps([[s.hash, s.nbytes] for s in weights.segments])
+        made = json.loads(plan)
+        on_progress(0, sum(nbytes for _, _, nbytes, _ in made["weights"]))  # kernels come first
         progress = create_proxy(on_progress)
         try:
             handle = await _answer(self._shims.webgpu.load(
@@ -271,7 +273,7 @@ class BrowserDevice:
             ))  # fmt: skip
         finally:
             progress.destroy()
-        nbytes = sum(nbytes for _, kind, nbytes in json.loads(plan)["buffers"] if kind != "staging")
+        nbytes = sum(nbytes for _, kind, nbytes in made["buffers"] if kind != "staging")
         return BrowserExecutable(self._shims.webgpu, handle, nbytes)
 
     async def close(self) -> None:
