@@ -9,7 +9,7 @@ from dataclasses import replace
 from hashlib import sha256
 from urllib.parse import urljoin, urlsplit
 
-from edgewise.errors import (
+from ..errors import (
     DownloadError,
     EdgewiseError,
     FormatError,
@@ -17,10 +17,10 @@ from edgewise.errors import (
     NeedMoreBytes,
     QuotaError,
 )
-from edgewise.formats.gguf import GGUF, parse
-from edgewise.host.base import Host, Tokenizer
-from edgewise.store.manifest import Manifest
-from edgewise.store.pack import manifest_from_header, tokenizer_text
+from ..formats.gguf import GGUF, parse
+from ..host.base import Host, Tokenizer
+from ..store.manifest import Manifest
+from ..store.pack import manifest_from_header, tokenizer_text
 
 HEADER_NBYTES = 4 << 20  # vocabularies of 100,000 tokens fit
 
