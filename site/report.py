@@ -41,10 +41,8 @@ class Row:
 def summary(facts: DeviceFacts | None) -> str:
     """The report in one line."""
     if facts is None:
-        return "has no WebGPU here"
-    half = ", half precision" if "shader-f16" in facts.features else ""
-    kind = " (software, slow)" if facts.fallback else ""
-    return f"WebGPU on {facts.name}{kind}{half}"
+        return "No WebGPU here."
+    return f"WebGPU on {facts.name}{' (software, slow)' if facts.fallback else ''}."
 
 
 def candidates(where: Placement) -> list[tuple[str, Row]]:
@@ -97,14 +95,14 @@ def page_rows(environment: Environment) -> list[Row]:
 def figures(stats: Stats, where: str) -> str:
     """What an answer took, in one line."""
     place = "on the server" if where == "server" else "on this device"
-    parts = [f"{stats.tokens} tokens"]
+    parts = [f"{stats.tokens} token{'s' if stats.tokens != 1 else ''}"]
     if stats.tokens_per_second:
         parts.append(f"{stats.tokens_per_second:.1f} tokens/s")
     first = stats.first_token_ms
     parts.append(f"first token after {f'{first:.0f} ms' if first < 1e3 else _seconds(first)}")
     parts.append(place)
-    if stats.finish == "cancelled":
-        parts.append("stopped")
+    if stats.finish != "stop":
+        parts.append("stopped" if stats.finish == "cancelled" else "cut at the limit")
     return " · ".join(parts)
 
 

@@ -60,8 +60,8 @@ def test_weak_device_rows() -> None:
 
 def test_no_device() -> None:
     assert rows(None) == {"WebGPU": "none: no WebGPU adapter"}
-    assert report.summary(None) == "has no WebGPU here"
-    assert report.summary(FACTS) == "WebGPU on Some GPU, half precision"
+    assert report.summary(None) == "No WebGPU here."
+    assert report.summary(FACTS) == "WebGPU on Some GPU."
 
 
 def test_session_rows() -> None:
@@ -100,9 +100,10 @@ def test_candidates() -> None:
     ("stats", "where", "text"),
     [
         (Stats(9, 32, 310.4, 12.34, "length"), "webgpu",
-         "32 tokens · 12.3 tokens/s · first token after 310 ms · on this device"),
+         "32 tokens · 12.3 tokens/s · first token after 310 ms · on this device"
+         " · cut at the limit"),
         (Stats(9, 1, 2650.0, 0.0, "cancelled"), "server",
-         "1 tokens · first token after 2.6 s · on the server · stopped"),
+         "1 token · first token after 2.6 s · on the server · stopped"),
     ],
 )  # fmt: skip
 def test_figures(stats: Stats, where: str, text: str) -> None:
