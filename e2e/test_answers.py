@@ -62,11 +62,12 @@ def test_on_this_device(page: Page, site: SiteServer) -> None:
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[str]:
     """`edgewise serve` with the built site, and a store of its own; its address."""
-    command = [Path(sys.executable).with_name("edgewise"), "serve", "--site", BUILT_SITE]
+    edgewise = str(Path(sys.executable).with_name("edgewise"))
     environment = {**os.environ, "EDGEWISE_STORE": str(tmp_path / "store")}
     with subprocess.Popen(
-        [*command, "--port", "0"], env=environment, stdout=subprocess.PIPE, text=True
-    ) as process:
+        [edgewise, "serve", "--site", str(BUILT_SITE), "--port", "0"],
+        env=environment, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
         assert process.stdout
         line = process.stdout.readline()
         yield line.removeprefix("Edgewise serves ").split()[0]

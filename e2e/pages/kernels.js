@@ -1,7 +1,7 @@
 // Runs plans through shims/webgpu.js, all at once, with base64 in and out. test_kernels.py calls
 // `runAll`; `facts` is what it compiles the plans for.
 
-import * as webgpu from "../shims/webgpu.js";
+import * as webgpu from "../../shims/webgpu.js";
 
 /** @typedef {{plan: string, inputs: Record<string, string>, bindings: Record<string, number>, outputs: string[]}} Job */
 
