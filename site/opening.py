@@ -18,6 +18,7 @@ from settings import Settings
 from view import View
 
 STAGES = {
+    "check": "Checking what this device computes",
     "download": "Downloading the model",
     "compile": "Compiling the model for this device",
     "load": "Putting the model on this device",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from edgewise.errors import (
+from ..errors import (
     EdgewiseError,
     InputError,
     NoDeviceError,
@@ -19,9 +19,9 @@ from edgewise.errors import (
     QuotaError,
     RouteError,
 )
-from edgewise.store.manifest import Manifest
-from edgewise.store.runs import wanted
-from edgewise.targets.device import DeviceFacts
+from ..store.manifest import Manifest
+from ..store.runs import wanted
+from ..targets.device import DeviceFacts
 
 Policy = Literal["auto", "local", "server"]
 POLICIES = ("auto", "local", "server")

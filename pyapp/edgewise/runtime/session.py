@@ -43,7 +43,10 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`stage` is "download" or "load"; bytes done and in all, bytes a second, seconds left."""
+    """Where opening stands: `stage` is "check" (the device), "compile", "download" or "load".
+
+    The last two count bytes done and in all, bytes a second, seconds left; the first two are 0.
+    """
 
     stage: str
     done: int
@@ -102,7 +105,9 @@ class Session:
         max_context = min(max_context, manifest.demands.context)
         device = await host.open_device()
         try:
+            on_progress(Progress("check", 0, 0, 0.0, None))
             choice = await choose(host.store, device, precision)
+            on_progress(Progress("compile", 0, 0, 0.0, None))
             start = host.clock()
             made = await plan_for(host.store, manifest, device.facts, choice.variant, max_context)
             plan_ms = host.clock() - start

@@ -10,17 +10,17 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from edgewise import debug
-from edgewise.errors import FormatError, HostError, PlanError, UnsupportedError
-from edgewise.host.base import Host
-from edgewise.router.place import Placement, Policy, hand_over, needs, place, place_on_server
-from edgewise.router.probe import probe
-from edgewise.runtime.session import Progress, Report, Sampling, Session
-from edgewise.store.manifest import Manifest
-from edgewise.tasks.answer import Answerer, Finish, Message, Piece, Request, check
-from edgewise.tasks.documents import load_manifest, load_tokenizer
-from edgewise.tasks.local import LocalAnswerer
-from edgewise.tasks.remote import RemoteAnswerer
+from .. import debug
+from ..errors import FormatError, HostError, PlanError, UnsupportedError
+from ..host.base import Host
+from ..router.place import Placement, Policy, hand_over, needs, place, place_on_server
+from ..router.probe import probe
+from ..runtime.session import Progress, Report, Sampling, Session
+from ..store.manifest import Manifest
+from .answer import Answerer, Finish, Message, Piece, Request, check
+from .documents import load_manifest, load_tokenizer
+from .local import LocalAnswerer
+from .remote import RemoteAnswerer
 
 MAX_CONTEXT = 2048  # tokens that a session has room for
 
