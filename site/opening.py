@@ -63,22 +63,25 @@ class Opening:
 
     def rest(self) -> None:
         """Nothing is being got ready any more."""
+        if not self.stage:
+            return
         self.stage = ""
         self._view.property("loading", "hidden", True)
+        ready = f"Ready. {report.ready(self.chat.where)}" if self.chat else ""
+        self._view.text("status", ready)
 
     def _opened(self, task: asyncio.Task[Chat]) -> None:
         self._task = None
-        self.rest()
         error = task.exception()
         if error is not None:
-            self._view.text("status", "")
+            self.rest()
             self._on_error(error)
             return
         self.chat = task.result()
+        self.rest()
         if isinstance(self.chat.answerer, LocalAnswerer):
             for row in report.session_rows(self.chat.answerer.session.report):
                 self._view.child("facts", "fact", row.parts(), {})
-        self._view.text("status", f"Ready. {report.ready(self.chat.where)}")
         self._on_stage()
 
     async def _own_server(self) -> str | None:
