@@ -21,12 +21,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from e2e.asking import BOOT_MS, ask, exchange, shown_error
 from e2e.browsers import ROOT, engines
 from e2e.server import SiteServer, serve_asgi
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
-#: Pyodide starts in seconds on a quiet machine, and in more on one with two busy cores.
-BOOT_MS = 90_000
 PACE_S = 0.01
 ANSWER = "Paris.\n\nIt has <b>cafés</b> ☕ & 20 districts."
 
@@ -84,22 +83,6 @@ def chat(page: Page, site: SiteServer, answers: str) -> Page:
     """The page, opened, with answers from the server."""
     page.goto(f"{site.url}/?policy=server&server={answers}")
     return page
-
-
-def ask(page: Page, question: str) -> None:
-    page.locator("#question").fill(question)
-    page.keyboard.press("Enter")
-
-
-def exchange(page: Page, number: int, state: str) -> None:
-    """Wait until the exchange with this number (from 1) is in this state."""
-    expect(page.locator(f"#echo-{number}")).to_have_attribute("data-state", state, timeout=BOOT_MS)
-
-
-def shown_error(page: Page, code: str) -> None:
-    box = page.get_by_role("alert")
-    expect(box.locator("[data-part=code]")).to_have_text(f"{code}:", timeout=BOOT_MS)
-    expect(box).to_be_visible()
 
 
 @engines("chromium", "firefox_no_gpu")
@@ -185,7 +168,7 @@ def test_without_gpu_and_server(page: Page, site: SiteServer) -> None:
     """A static host, and a browser that cannot compute: the page says so, by name, each time."""
     page.goto(f"{site.url}/")
     shown_error(page, "NoDeviceError")
-    expect(page.locator("#device-summary")).to_have_text("has no WebGPU here")
+    expect(page.locator("#device-summary")).to_have_text("No WebGPU here.")
     page.locator("summary").click()
     report = page.locator("#facts")
     for name in ("WebGPU", "Storage", "Isolated page", "Start of Python"):

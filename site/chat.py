@@ -190,8 +190,7 @@ class ChatPage:
         self._view.text("device-summary", report.summary(facts))
         environment = await self._host.environment()
         for row in report.device_rows(facts, why) + report.page_rows(environment):
-            parts = {"name": row.name, "value": row.value, "unlocks": row.unlocks}
-            self._view.child("facts", "fact", parts, {})
+            self._view.child("facts", "fact", row.parts(), {})
 
     def _fail(self, question: Question, error: BaseException) -> None:
         self._state(question.element, "failed", "Not answered; the message says why.")

@@ -13,10 +13,12 @@ from edgewise.host.base import Host
 from edgewise.router.place import Placement
 from edgewise.runtime.session import Progress
 from edgewise.tasks.chat import Chat
+from edgewise.tasks.local import LocalAnswerer
 from settings import Settings
 from view import View
 
 STAGES = {
+    "check": "Checking what this device computes",
     "download": "Downloading the model",
     "compile": "Compiling the model for this device",
     "load": "Putting the model on this device",
@@ -57,24 +59,29 @@ class Opening:
         if server is None and settings.policy != "local":
             server = await self._own_server()
         return await Chat.open(self._host, settings.model, policy=settings.policy, server=server,
-                               on_progress=self._progress)  # fmt: skip
+                               on_place=self._place, on_progress=self._progress)  # fmt: skip
 
     def rest(self) -> None:
         """Nothing is being got ready any more."""
+        if not self.stage:
+            return
         self.stage = ""
         self._view.property("loading", "hidden", True)
+        ready = f"Ready. {report.ready(self.chat.where)}" if self.chat else ""
+        self._view.text("status", ready)
 
     def _opened(self, task: asyncio.Task[Chat]) -> None:
         self._task = None
-        self.rest()
         error = task.exception()
         if error is not None:
-            self._view.text("status", "")
+            self.rest()
             self._on_error(error)
             return
         self.chat = task.result()
-        self._show_placement(self.chat.where)
-        self._view.text("status", f"Ready. {report.ready(self.chat.where)}")
+        self.rest()
+        if isinstance(self.chat.answerer, LocalAnswerer):
+            for row in report.session_rows(self.chat.answerer.session.report):
+                self._view.child("facts", "fact", row.parts(), {})
         self._on_stage()
 
     async def _own_server(self) -> str | None:
@@ -109,7 +116,7 @@ class Opening:
         self._view.text("status", stage)
         self._on_stage()
 
-    def _show_placement(self, where: Placement) -> None:
+    def _place(self, where: Placement) -> None:
         self._view.property("where-title", "hidden", False)
         self._view.text("device-ready", report.ready(where))
         self._view.text("candidates", "")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgewise.errors import EdgewiseError
 from edgewise.router.place import Placement
+from edgewise.runtime.session import Report
 from edgewise.targets.device import DeviceFacts
 from edgewise.tasks.chat import Stats
 
@@ -32,14 +33,16 @@ class Row:
     value: str
     unlocks: str
 
+    def parts(self) -> dict[str, str]:
+        """As parts of the page's template."""
+        return {"name": self.name, "value": self.value, "unlocks": self.unlocks}
+
 
 def summary(facts: DeviceFacts | None) -> str:
     """The report in one line."""
     if facts is None:
-        return "has no WebGPU here"
-    half = ", half precision" if "shader-f16" in facts.features else ""
-    kind = " (software, slow)" if facts.fallback else ""
-    return f"WebGPU on {facts.name}{kind}{half}"
+        return "No WebGPU here."
+    return f"WebGPU on {facts.name}{' (software, slow)' if facts.fallback else ''}."
 
 
 def candidates(where: Placement) -> list[tuple[str, Row]]:
@@ -92,14 +95,14 @@ def page_rows(environment: Environment) -> list[Row]:
 def figures(stats: Stats, where: str) -> str:
     """What an answer took, in one line."""
     place = "on the server" if where == "server" else "on this device"
-    parts = [f"{stats.tokens} tokens"]
+    parts = [f"{stats.tokens} token{'s' if stats.tokens != 1 else ''}"]
     if stats.tokens_per_second:
         parts.append(f"{stats.tokens_per_second:.1f} tokens/s")
     first = stats.first_token_ms
     parts.append(f"first token after {f'{first:.0f} ms' if first < 1e3 else _seconds(first)}")
     parts.append(place)
-    if stats.finish == "cancelled":
-        parts.append("stopped")
+    if stats.finish != "stop":
+        parts.append("stopped" if stats.finish == "cancelled" else "cut at the limit")
     return " · ".join(parts)
 
 
@@ -116,6 +119,18 @@ def error_parts(error: EdgewiseError) -> dict[str, str]:
 
 def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else ""
+
+
+def session_rows(session: Report) -> list[Row]:
+    """What was decided and measured when the model came onto this device."""
+    lost = "; ".join(f"not {variant}: {reason}" for variant, reason in session.rejected)
+    source = "read from the store" if session.plan_from_store else "compiled by Python here"
+    return [
+        Row("Precision", str(session.variant), _sentence(f"{session.reason}; {lost}".rstrip("; "))),
+        Row("Plan", f"{session.plan_ms:.0f} ms", f"The model's kernels and memory, {source}."),
+        Row("Model on the device", f"{size(session.device_nbytes)}, {_seconds(session.load_ms)}",
+            "Kernels compiled by the driver, and weights put in their layout."),
+    ]  # fmt: skip
 
 
 def size(nbytes: float) -> str:

@@ -1,7 +1,7 @@
 // Calls the store's functions on the page or in a worker, with JSON in and out. test_store.py
 // calls `call`; the worker is this same file.
 
-import * as store from "../shims/store.js";
+import * as store from "../../shims/store.js";
 
 const inWorker = typeof document === "undefined";
 

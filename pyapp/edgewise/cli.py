@@ -21,20 +21,20 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 from rich.text import Text
 
-from edgewise import __version__, debug
-from edgewise.errors import EdgewiseError, FormatError, HostError, InputError
-from edgewise.router.place import Policy, megabytes
+from . import __version__, debug
+from .errors import EdgewiseError, FormatError, HostError, InputError
+from .router.place import Policy, megabytes
 
 if TYPE_CHECKING:
     import socket
 
-    from edgewise.host.base import Host
-    from edgewise.runtime.session import Progress as LoadProgress
-    from edgewise.runtime.session import Sampling
-    from edgewise.server.engine import OpenChat
-    from edgewise.store.manifest import Manifest
-    from edgewise.targets.device import DeviceFacts
-    from edgewise.tasks.chat import Chat
+    from .host.base import Host
+    from .runtime.session import Progress as LoadProgress
+    from .runtime.session import Sampling
+    from .server.engine import OpenChat
+    from .store.manifest import Manifest
+    from .targets.device import DeviceFacts
+    from .tasks.chat import Chat
 
 FAILED = 2
 OUT, ERR = Console(highlight=False), Console(stderr=True, highlight=False)
@@ -76,7 +76,7 @@ def main() -> None:
 @click.option("-o", "--out", type=FOLDER, required=True, help="Where the manifest goes.")
 def pack(model: Path, out: Path) -> None:
     """Write the manifest and tokenizer of a GGUF file; the file itself stays as it is."""
-    from edgewise.store.pack import pack as pack_model
+    from .store.pack import pack as pack_model
 
     written = pack_model(model, out)
     OUT.print(Text(str(written)))
@@ -92,9 +92,9 @@ def serve(model: Path | None, site: Path | None, host: str, port: int, token: st
     """Serve a model in OpenAI's form, a site, or both."""
     import uvicorn
 
-    from edgewise.host.cpython import CPythonHost
-    from edgewise.server.app import create_app
-    from edgewise.server.engine import Engine
+    from .host.cpython import CPythonHost
+    from .server.app import create_app
+    from .server.engine import Engine
 
     model = model or _model_of_site(site)
     if model is None and site is None:
@@ -122,7 +122,7 @@ def _model_of_site(site: Path | None) -> Path | None:
 
 
 def _read_manifest(path: Path) -> Manifest:
-    from edgewise.store.manifest import Manifest
+    from .store.manifest import Manifest
 
     try:
         return Manifest.from_json(path.read_text(encoding="utf-8"))
@@ -136,7 +136,7 @@ def _read_manifest(path: Path) -> Manifest:
 
 def _opener(make_host: Callable[[], Host], url: str) -> OpenChat:
     async def open_chat(on_progress: Callable[[LoadProgress], None]) -> Chat:
-        from edgewise.tasks.chat import Chat
+        from .tasks.chat import Chat
 
         return await Chat.open(make_host(), url, policy="local", on_progress=on_progress)
 
@@ -175,7 +175,7 @@ def chat(
     seed: int,
 ) -> None:
     """Ask a question; the answer streams to the terminal."""
-    from edgewise.runtime.session import Sampling
+    from .runtime.session import Sampling
 
     if model is None and policy == "auto" and server is not None:
         policy = "server"
@@ -194,8 +194,8 @@ async def _answer(
     max_tokens: int,
     sampling: Sampling,
 ) -> None:
-    from edgewise.host.cpython import CPythonHost
-    from edgewise.tasks.chat import Chat
+    from .host.cpython import CPythonHost
+    from .tasks.chat import Chat
 
     with _bars() as bars:
         chat = await Chat.open(
@@ -252,8 +252,8 @@ def _reporter(bars: Progress) -> Callable[[LoadProgress], None]:
 @main.command()
 def doctor() -> None:
     """Show what this machine has, and what each thing is good for."""
-    from edgewise.host.adapters import list_adapters
-    from edgewise.host.cpython import default_store
+    from .host.adapters import list_adapters
+    from .host.cpython import default_store
 
     adapters = list_adapters()
     for backend, facts in adapters:

@@ -148,7 +148,7 @@ def test_answer() -> None:
         assert session.shown.now["stop", ".hidden"] is True
         assert session.shown.now["loading", ".hidden"] is True
         assert session.host.bodies[0]["max_completion_tokens"] == 8
-        assert session.text("device-summary") == "has no WebGPU here"
+        assert session.text("device-summary") == "No WebGPU here."
         assert session.text("status") == "Ready. Answers are made on the server."
 
     run(play)

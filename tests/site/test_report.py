@@ -8,8 +8,11 @@ import pytest
 
 import report
 import settings
+from edgewise.dtypes import DType
 from edgewise.errors import InputError, NoDeviceError, QuotaError
 from edgewise.router.place import Candidate, Placement
+from edgewise.runtime.programs import Variant
+from edgewise.runtime.session import Report
 from edgewise.targets.device import DeviceFacts
 from edgewise.tasks.chat import Stats
 
@@ -57,8 +60,31 @@ def test_weak_device_rows() -> None:
 
 def test_no_device() -> None:
     assert rows(None) == {"WebGPU": "none: no WebGPU adapter"}
-    assert report.summary(None) == "has no WebGPU here"
-    assert report.summary(FACTS) == "WebGPU on Some GPU, half precision"
+    assert report.summary(None) == "No WebGPU here."
+    assert report.summary(FACTS) == "WebGPU on Some GPU."
+
+
+def test_session_rows() -> None:
+    session = Report(
+        FACTS,
+        Variant(DType.FLOAT32, frozenset({"subgroups"})),
+        "its check passed",
+        (("float16", "no shader-f16"),),
+        343.5,
+        False,
+        15_374.0,
+        196_651_264,
+    )
+    found = [(row.name, row.value, row.unlocks) for row in report.session_rows(session)]
+    assert found == [
+        ("Precision", "float32 + subgroups", "Its check passed; not float16: no shader-f16."),
+        ("Plan", "344 ms", "The model's kernels and memory, compiled by Python here."),
+        ("Model on the device", "196.7 MB, 15.4 s",
+         "Kernels compiled by the driver, and weights put in their layout."),
+    ]  # fmt: skip
+    again = report.session_rows(replace(session, rejected=(), plan_from_store=True))
+    assert again[0].unlocks == "Its check passed."
+    assert again[1].unlocks.endswith("read from the store.")
 
 
 def test_candidates() -> None:
@@ -74,9 +100,10 @@ def test_candidates() -> None:
     ("stats", "where", "text"),
     [
         (Stats(9, 32, 310.4, 12.34, "length"), "webgpu",
-         "32 tokens · 12.3 tokens/s · first token after 310 ms · on this device"),
+         "32 tokens · 12.3 tokens/s · first token after 310 ms · on this device"
+         " · cut at the limit"),
         (Stats(9, 1, 2650.0, 0.0, "cancelled"), "server",
-         "1 tokens · first token after 2.6 s · on the server · stopped"),
+         "1 token · first token after 2.6 s · on the server · stopped"),
     ],
 )  # fmt: skip
 def test_figures(stats: Stats, where: str, text: str) -> None:

@@ -56,13 +56,13 @@ def test_kernel_equals_decomposition(device: NativeDevice, case: Case) -> None:
     check(case, run(device, case, replace(device.facts, limits=limits)))
 
 
-PRODUCTS = [case for case in CASES if case.name.startswith("quantized") and "1x" in case.name]
+TUNED = [case for case in CASES if case.name.startswith(("quantized", "attention"))]
 
 
-@pytest.mark.parametrize("case", PRODUCTS, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", TUNED, ids=lambda case: case.name)
 @pytest.mark.parametrize("subgroups", [0, 4])
-def test_matvec_as_on_a_gpu(device: NativeDevice, case: Case, subgroups: int) -> None:
-    """Lanes that share a row add up over workgroup memory or, where they fit, a subgroup."""
+def test_kernel_as_tuned_for_a_gpu(device: NativeDevice, case: Case, subgroups: int) -> None:
+    """Tiles in workgroup memory; lanes of a row add up there or in a subgroup."""
     assert device.facts.subgroup_min >= subgroups, "the adapter has smaller subgroups"
     facts = replace(device.facts, fallback=False, subgroup_min=subgroups)
     check(case, run(device, case, facts))

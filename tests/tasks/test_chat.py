@@ -212,6 +212,21 @@ def test_the_second_visit_needs_no_network(tiny: TinyChat, tmp_path: Path) -> No
     assert run(again()) == tiny.greedy(tiny.prompt(*ASK), 10)
 
 
+def test_objects_that_were_damaged_are_fetched_again(tiny: TinyChat, tmp_path: Path) -> None:
+    async def main() -> list[int]:
+        await (await Chat.open(Host(tmp_path), str(tiny.manifest), policy="local")).close()
+        objects = sorted((tmp_path / "objects").glob("??/*"))
+        whole = [path.read_bytes() for path in objects]
+        for path, data in zip(objects[:2], whole, strict=False):
+            path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+        objects[2].unlink()
+        chat = await Chat.open(Host(tmp_path), str(tiny.manifest), policy="local")
+        assert [path.read_bytes() for path in objects] == whole
+        return (await ask(chat))[1]
+
+    assert run(main()) == tiny.greedy(tiny.prompt(*ASK), 10)
+
+
 def test_a_model_that_is_nowhere(tmp_path: Path) -> None:
     with pytest.raises(DownloadError):
         run(Chat.open(Host(tmp_path), str(tmp_path / "none.json")))

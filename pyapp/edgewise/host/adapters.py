@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edgewise.host.native import adapter_facts
-from edgewise.targets.device import DeviceFacts
+from ..targets.device import DeviceFacts
+from .native import adapter_facts
 
 
 def list_adapters() -> list[tuple[str, DeviceFacts]]:

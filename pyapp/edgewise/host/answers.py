@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from edgewise.errors import EdgewiseError, ServerError, from_dict
+from ..errors import EdgewiseError, ServerError, from_dict
 
 
 def refusal(url: str, status: int, body: str) -> EdgewiseError:

@@ -12,8 +12,17 @@ import asyncio
 import codecs
 import json
 from array import array
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Container,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from dataclasses import dataclass, replace
+from itertools import compress, groupby
 from typing import Any
 
 import js
@@ -185,27 +194,28 @@ class BrowserStore:
         """Fetches what the worker's prefetch does not bring. Errors are in the result."""
         stop = js.AbortController.new()
         arrived = create_proxy(on_bytes)
+        options = _object({"signal": stop.signal, "onBytes": arrived, "etag": etag or jsnull})
         try:
             await _answer(
                 self._prefetch.wait(run.url, run.offset, run.nbytes, arrived, stop.signal)
             )
-            there = await self._stored(run)
-            if len(there) == len(run.segments):
-                return RunResult(done=there)
-            options = {"signal": stop.signal, "onBytes": arrived, "etag": etag or jsnull}
-            segments = to_js([[s.hash or jsnull, s.nbytes] for s in run.segments])
-            result = await _answer(
-                self._store.fetchRun(run.url, run.offset, segments, _object(options))
-            )
-            return _run_result(result)
+            result = RunResult(())
+            stored = await self.has(_hashes(run))
+            for part, there in _parts(run, set(compress(_hashes(run), stored))):
+                got = RunResult(_hashes(part)) if there else await self._fetch(part, options)
+                result = replace(got, done=result.done + got.done)
+                if result.error is not None:
+                    break
+            return result
         finally:
             stop.abort()
             arrived.destroy()
 
-    async def _stored(self, run: Run) -> tuple[str, ...]:
-        hashes = [segment.hash for segment in run.segments if segment.hash]
-        found = await self.has(hashes)
-        return tuple(hash for hash, there in zip(hashes, found, strict=True) if there)
+    async def _fetch(self, run: Run, options: Any) -> RunResult:
+        segments = to_js([[s.hash or jsnull, s.nbytes] for s in run.segments])
+        return _run_result(
+            await _answer(self._store.fetchRun(run.url, run.offset, segments, options))
+        )
 
     async def get_text(self, name: str) -> str | None:
         """A small document, verified."""
@@ -264,6 +274,8 @@ class BrowserDevice:
     ) -> BrowserExecutable:
         """Make a plan runnable. Raises StoreError, HostError."""
         segments = json.dumps([[s.hash, s.nbytes] for s in weights.segments])
+        made = json.loads(plan)
+        on_progress(0, sum(nbytes for _, _, nbytes, _ in made["weights"]))  # kernels come first
         progress = create_proxy(on_progress)
         try:
             handle = await _answer(self._shims.webgpu.load(
@@ -271,7 +283,7 @@ class BrowserDevice:
             ))  # fmt: skip
         finally:
             progress.destroy()
-        nbytes = sum(nbytes for _, kind, nbytes in json.loads(plan)["buffers"] if kind != "staging")
+        nbytes = sum(nbytes for _, kind, nbytes in made["buffers"] if kind != "staging")
         return BrowserExecutable(self._shims.webgpu, handle, nbytes)
 
     async def close(self) -> None:
@@ -339,6 +351,19 @@ class BrowserExecutable:
 
 def _facts(facts: Any) -> DeviceFacts:
     return DeviceFacts.from_dict(json.loads(js.JSON.stringify(facts)))
+
+
+def _parts(run: Run, stored: Container[str | None]) -> Iterator[tuple[Run, bool]]:
+    """The run cut where stored and missing segments meet, and which of both each part is."""
+    offset = run.offset
+    for there, group in groupby(run.segments, lambda segment: segment.hash in stored):
+        part = Run(run.url, offset, tuple(group))
+        yield part, there
+        offset += part.nbytes
+
+
+def _hashes(run: Run) -> tuple[str, ...]:
+    return tuple(segment.hash for segment in run.segments if segment.hash)
 
 
 def _run_result(result: Any) -> RunResult:

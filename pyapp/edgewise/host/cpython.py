@@ -13,12 +13,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgewise import debug
-from edgewise.errors import DownloadError, FormatError, NoDeviceError, StoreError
-from edgewise.host.answers import refusal, unreachable
-from edgewise.host.base import Device
-from edgewise.host.files import FileStore, is_remote, local_path, read_range
-from edgewise.host.template import render
+from .. import debug
+from ..errors import DownloadError, FormatError, NoDeviceError, StoreError
+from .answers import refusal, unreachable
+from .base import Device
+from .files import FileStore, is_remote, local_path, read_range
+from .template import render
 
 if TYPE_CHECKING:
     import httpx
@@ -64,8 +64,8 @@ class CPythonHost:
 
     async def open_device(self) -> Device:
         """The best WebGPU adapter, a software one included; without any, the reference."""
-        from edgewise.host.native import NativeDevice
-        from edgewise.host.reference import ReferenceDevice
+        from .native import NativeDevice
+        from .reference import ReferenceDevice
 
         try:
             return NativeDevice(self._object)

@@ -12,9 +12,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from edgewise.errors import DownloadError, StoreError
-from edgewise.store.base import Run, RunResult
-from edgewise.store.folder import Folder
+from ..errors import DownloadError, StoreError
+from ..store.base import Run, RunResult
+from ..store.folder import Folder
 
 
 def is_remote(url: str) -> bool:

@@ -10,16 +10,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from edgewise.dims import bound, evaluate
-from edgewise.dtypes import DType
-from edgewise.errors import InputError
-from edgewise.formats.blocks import dequantise, split
-from edgewise.graph.graph import Constant
-from edgewise.host.base import GenerateRequest, WeightFile
-from edgewise.host.segments import Read, SegmentReader
-from edgewise.targets.device import DeviceFacts
-from edgewise.targets.reference import Reference
-from edgewise.targets.reference_plan import Place, ReferencePlan
+from ..dims import bound, evaluate
+from ..dtypes import DType
+from ..errors import InputError
+from ..formats.blocks import dequantise, split
+from ..graph.graph import Constant
+from ..targets.device import DeviceFacts
+from ..targets.reference import Reference
+from ..targets.reference_plan import Place, ReferencePlan
+from .base import GenerateRequest, WeightFile
+from .segments import Read, SegmentReader
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from edgewise.errors import HostError
-from edgewise.host.base import WeightFile
+from ..errors import HostError
+from .base import WeightFile
 
 Read = Callable[[str], Awaitable[bytes]]
 

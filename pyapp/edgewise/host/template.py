@@ -17,7 +17,7 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from edgewise.errors import FormatError, InputError
+from ..errors import FormatError, InputError
 
 
 class _Generation(Extension):

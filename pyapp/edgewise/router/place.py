@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from edgewise.errors import (
+from ..errors import (
     EdgewiseError,
     InputError,
     NoDeviceError,
@@ -19,9 +19,9 @@ from edgewise.errors import (
     QuotaError,
     RouteError,
 )
-from edgewise.store.manifest import Manifest
-from edgewise.store.runs import wanted
-from edgewise.targets.device import DeviceFacts
+from ..store.manifest import Manifest
+from ..store.runs import wanted
+from ..targets.device import DeviceFacts
 
 Policy = Literal["auto", "local", "server"]
 POLICIES = ("auto", "local", "server")
@@ -84,7 +84,7 @@ def megabytes(nbytes: float) -> str:
     return f"{nbytes / 1e6:.1f} MB"
 
 
-def needs(manifest: Manifest, *, context: int, max_seq: int = 256) -> Needs:
+def needs(manifest: Manifest, *, context: int, max_seq: int = 512) -> Needs:
     """What the model asks for with room for `context` tokens, read `max_seq` at a time.
 
     Activations are predicted in float32: the residual stream and its norm, one layer's

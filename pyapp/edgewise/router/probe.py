@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgewise.errors import HostError
-from edgewise.host.base import Host
-from edgewise.router.place import Room
-from edgewise.store.manifest import Manifest
-from edgewise.store.runs import wanted
-from edgewise.targets.device import DeviceFacts
+from ..errors import HostError
+from ..host.base import Host
+from ..store.manifest import Manifest
+from ..store.runs import wanted
+from ..targets.device import DeviceFacts
+from .place import Room
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,13 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from .. import debug
-from ..errors import ContextOverrunError, DeviceLostError, EmptyPromptError, InputError
+from ..errors import (
+    ContextOverrunError,
+    DeviceLostError,
+    EmptyPromptError,
+    InputError,
+    StoreError,
+)
 from ..host.base import Device, Executable, GenerateRequest, Host, WeightFile
 from ..store import progress as store_progress
 from ..store.download import download
@@ -37,7 +43,10 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`stage` is "download" or "load"; bytes done and in all, bytes a second, seconds left."""
+    """Where opening stands: `stage` is "check" (the device), "compile", "download" or "load".
+
+    The last two count bytes done and in all, bytes a second, seconds left; the first two are 0.
+    """
 
     stage: str
     done: int
@@ -96,15 +105,15 @@ class Session:
         max_context = min(max_context, manifest.demands.context)
         device = await host.open_device()
         try:
+            on_progress(Progress("check", 0, 0, 0.0, None))
             choice = await choose(host.store, device, precision)
+            on_progress(Progress("compile", 0, 0, 0.0, None))
             start = host.clock()
             made = await plan_for(host.store, manifest, device.facts, choice.variant, max_context)
             plan_ms = host.clock() - start
             manifest = await _fetch(host, manifest, on_progress)
             start = host.clock()
-            executable = await device.load(
-                made.plan, WeightFile(manifest.segments), _loading(host, on_progress)
-            )
+            executable = await _load(host, manifest, device, made.plan, on_progress)
         except BaseException:
             await device.close()
             raise
@@ -226,8 +235,8 @@ class Session:
         """A new device with the same plan; the state is empty again."""
         debug.say(debug.TIMINGS, "session", "device lost: rebuilding")
         self._device = await self._host.open_device()
-        self._executable = await self._device.load(
-            self._plan, WeightFile(self._manifest.segments), lambda done, total: None
+        self._executable = await _load(
+            self._host, self._manifest, self._device, self._plan, lambda progress: None
         )
         self._tokens = []
 
@@ -246,6 +255,27 @@ async def _fetch(
         on_progress(Progress("download", p.done_nbytes, p.total_nbytes, p.rate, p.seconds_left))
 
     return await download(host.store, manifest, "", on_progress=report)
+
+
+async def _load(
+    host: Host,
+    manifest: Manifest,
+    device: Device,
+    plan: str,
+    on_progress: Callable[[Progress], None],
+) -> Executable:
+    """Load a downloaded model; an object that turns out to be damaged is fetched again."""
+    damaged: set[str | None] = set()
+    while True:
+        try:
+            return await device.load(
+                plan, WeightFile(manifest.segments), _loading(host, on_progress)
+            )
+        except StoreError as error:  # the store dropped it when it was read
+            if error.need in damaged:
+                raise
+            damaged.add(error.need)
+            await _fetch(host, manifest, on_progress)
 
 
 def _loading(host: Host, on_progress: Callable[[Progress], None]) -> Callable[[int, int], None]:

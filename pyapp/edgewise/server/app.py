@@ -19,11 +19,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from edgewise.errors import EdgewiseError
-from edgewise.server.completions import Completions
-from edgewise.server.engine import Engine
-from edgewise.server.problems import Refusal, refusal_of
-from edgewise.server.static import Isolated, Site
+from ..errors import EdgewiseError
+from .completions import Completions
+from .engine import Engine
+from .problems import Refusal, refusal_of
+from .static import Isolated, Site
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 CLIENT_GONE = 499  # nginx's number; nobody receives it

@@ -11,9 +11,9 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgewise.runtime.session import Sampling
-from edgewise.server.problems import Refusal, bad
-from edgewise.tasks.answer import Message, Request
+from ..runtime.session import Sampling
+from ..tasks.answer import Message, Request
+from .problems import Refusal, bad
 
 BODY_NBYTES = 1 << 20
 MAX_MESSAGES = 256

@@ -17,12 +17,12 @@ from typing import TypeVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from edgewise.errors import EdgewiseError, ServerError
-from edgewise.server.body import BODY_NBYTES, Completion, parse
-from edgewise.server.engine import Engine
-from edgewise.server.problems import Refusal, refusal_of
-from edgewise.tasks.answer import Piece
-from edgewise.tasks.chat import Stats
+from ..errors import EdgewiseError, ServerError
+from ..tasks.answer import Piece
+from ..tasks.chat import Stats
+from .body import BODY_NBYTES, Completion, parse
+from .engine import Engine
+from .problems import Refusal, refusal_of
 
 T = TypeVar("T")
 Items = AsyncGenerator[Piece | Stats, None]

@@ -15,12 +15,12 @@ from concurrent.futures import Future
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
-from edgewise import debug
-from edgewise.errors import EdgewiseError, HostError
-from edgewise.runtime.session import Progress
-from edgewise.server.problems import Refusal
-from edgewise.tasks.answer import Piece, Request
-from edgewise.tasks.chat import Chat, Stats
+from .. import debug
+from ..errors import EdgewiseError, HostError
+from ..runtime.session import Progress
+from ..tasks.answer import Piece, Request
+from ..tasks.chat import Chat, Stats
+from .problems import Refusal
 
 WIND_UP_S = 5.0
 OpenChat = Callable[[Callable[[Progress], None]], Awaitable[Chat]]

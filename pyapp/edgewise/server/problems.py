@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from starlette.responses import JSONResponse
 
-from edgewise.errors import ContextOverrunError, EdgewiseError, InputError
+from ..errors import ContextOverrunError, EdgewiseError, InputError
 
 
 class Refusal(Exception):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from edgewise.errors import EdgewiseError
+from ..errors import EdgewiseError
 
 
 @dataclass(frozen=True, slots=True)

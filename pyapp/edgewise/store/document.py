@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from edgewise.errors import FormatError
+from ..errors import FormatError
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 

@@ -14,12 +14,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from urllib.parse import urljoin
 
-from edgewise.errors import DownloadError, FormatError, HashMismatchError, QuotaError
-from edgewise.store import learn
-from edgewise.store.base import ObjectStore, Run, RunResult, Segment
-from edgewise.store.manifest import Manifest
-from edgewise.store.progress import Meter, Progress
-from edgewise.store.runs import missing, plan, wanted
+from ..errors import DownloadError, FormatError, HashMismatchError, QuotaError
+from . import learn
+from .base import ObjectStore, Run, RunResult, Segment
+from .manifest import Manifest
+from .progress import Meter, Progress
+from .runs import missing, plan, wanted
 
 LEARN_NBYTES = 32 * 1024 * 1024  # hashes are recorded after each request: what a crash may lose
 

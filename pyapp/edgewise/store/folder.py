@@ -21,9 +21,9 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TypeAlias
 
-from edgewise.errors import HashMismatchError, QuotaError, StoreError
-from edgewise.store.base import Estimate, Run, RunResult
-from edgewise.store.http import RangeRequest
+from ..errors import HashMismatchError, QuotaError, StoreError
+from .base import Estimate, Run, RunResult
+from .http import RangeRequest
 
 STALL_S = 30.0  # no byte for this long: the connection is dead
 

@@ -11,8 +11,8 @@ from contextlib import aclosing
 
 import httpx
 
-from edgewise.errors import DownloadError
-from edgewise.store.base import Run
+from ..errors import DownloadError
+from .base import Run
 
 
 class RangeRequest:

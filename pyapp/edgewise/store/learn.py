@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 
-from edgewise.store.base import ObjectStore
-from edgewise.store.document import parse
-from edgewise.store.manifest import Manifest
+from .base import ObjectStore
+from .document import parse
+from .manifest import Manifest
 
 
 def _name(url: str) -> str:

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import accumulate
 
-from edgewise.errors import FormatError
-from edgewise.store.base import Segment
-from edgewise.store.cut import SEGMENT_NBYTES
-from edgewise.store.document import Value, parse
+from ..errors import FormatError
+from .base import Segment
+from .cut import SEGMENT_NBYTES
+from .document import Value, parse
 
 FORMAT = "edgewise-manifest/1"
 TEXT_NBYTES = 64 * 1024 * 1024  # the largest tokenizers known (262,144 tokens) have 33 MB

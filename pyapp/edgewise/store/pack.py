@@ -17,14 +17,14 @@ from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from edgewise.errors import FormatError, NeedMoreBytes, UnsupportedError
-from edgewise.formats import gguf
-from edgewise.formats.gguf import GGUF
-from edgewise.formats.tokenizer import chat, tokenizer_json
-from edgewise.importers.llama_config import config_from_gguf
-from edgewise.store.base import Segment
-from edgewise.store.cut import SEGMENT_NBYTES, cut
-from edgewise.store.manifest import Chat, Demands, FileRef, Manifest, TensorRef, TextRef
+from ..errors import FormatError, NeedMoreBytes, UnsupportedError
+from ..formats import gguf
+from ..formats.gguf import GGUF
+from ..formats.tokenizer import chat, tokenizer_json
+from ..importers.llama_config import config_from_gguf
+from .base import Segment
+from .cut import SEGMENT_NBYTES, cut
+from .manifest import Chat, Demands, FileRef, Manifest, TensorRef, TextRef
 
 HEADER_NBYTES = 4 * 1024 * 1024  # most headers; a longer one is read again, twice as far
 _QUANTISED = re.compile(r"[.-](i?q\d\w*|[bf]+(16|32)|mxfp4)$", re.IGNORECASE)  # a name's ending

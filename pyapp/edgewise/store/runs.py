@@ -10,8 +10,8 @@ from bisect import bisect_left
 from collections.abc import Container, Iterable, Sequence
 from itertools import accumulate, pairwise
 
-from edgewise.store.base import Run
-from edgewise.store.manifest import Manifest
+from .base import Run
+from .manifest import Manifest
 
 # A request costs more than these bytes: smaller holes (padding, mostly) are fetched again.
 BRIDGE_NBYTES = 4096

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from edgewise.errors import EmptyPromptError, InputError
-from edgewise.runtime.session import Sampling
+from ..errors import EmptyPromptError, InputError
+from ..runtime.session import Sampling
 
 Message = dict[str, str]
 Finish = Literal["stop", "length", "cancelled"]

@@ -10,17 +10,17 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from edgewise import debug
-from edgewise.errors import FormatError, HostError, PlanError, UnsupportedError
-from edgewise.host.base import Host
-from edgewise.router.place import Placement, Policy, hand_over, needs, place, place_on_server
-from edgewise.router.probe import probe
-from edgewise.runtime.session import Progress, Report, Sampling, Session
-from edgewise.store.manifest import Manifest
-from edgewise.tasks.answer import Answerer, Finish, Message, Piece, Request, check
-from edgewise.tasks.documents import load_manifest, load_tokenizer
-from edgewise.tasks.local import LocalAnswerer
-from edgewise.tasks.remote import RemoteAnswerer
+from .. import debug
+from ..errors import FormatError, HostError, PlanError, UnsupportedError
+from ..host.base import Host
+from ..router.place import Placement, Policy, hand_over, needs, place, place_on_server
+from ..router.probe import probe
+from ..runtime.session import Progress, Report, Sampling, Session
+from ..store.manifest import Manifest
+from .answer import Answerer, Finish, Message, Piece, Request, check
+from .documents import load_manifest, load_tokenizer
+from .local import LocalAnswerer
+from .remote import RemoteAnswerer
 
 MAX_CONTEXT = 2048  # tokens that a session has room for
 
@@ -54,19 +54,23 @@ class Chat:
         policy: Policy = "auto",
         server: str | None = None,
         token: str | None = None,
+        on_place: Callable[[Placement], None] = lambda where: None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Chat:
         """A chat with the model of a manifest.
 
-        policy  "local": here or not at all, and nothing of the conversation leaves the machine;
-                "server": on the server; "auto": here if possible.
-        server  its address, such as "http://127.0.0.1:8000"; token: its bearer token.
+        policy    "local": here or not at all, and nothing of the conversation leaves the machine;
+                  "server": on the server; "auto": here if possible.
+        server    its address, such as "http://127.0.0.1:8000"; token: its bearer token.
+        on_place  called with the decision, before anything is downloaded, and again if the
+                  place turns out not to work.
 
         Raises what stands in the way when nobody can do it: DownloadError (manifest or
         weights), NoDeviceError, PlanError, UnsupportedError, QuotaError, HashMismatchError.
         """
         if policy == "server":
             where = place_on_server(server)
+            on_place(where)
             return cls(
                 host,
                 RemoteAnswerer(host, server or "", token=token, on_progress=on_progress),
@@ -82,6 +86,7 @@ class Chat:
             policy=policy,
             server=server,
         )
+        on_place(where)
         if where.where != "server":
             try:
                 return cls(host, await _open_local(host, manifest, on_progress), where)
@@ -89,6 +94,7 @@ class Chat:
                 if policy == "local" or server is None:
                     raise
                 where = hand_over(where, error, server)
+                on_place(where)
         debug.say(debug.TIMINGS, "router", str(where.to_dict()))
         remote = RemoteAnswerer(host, server or "", token=token, on_progress=on_progress)
         return cls(host, remote, where)

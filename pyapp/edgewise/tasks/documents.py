@@ -7,19 +7,34 @@ from __future__ import annotations
 
 from dataclasses import replace
 from hashlib import sha256
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
-from edgewise.errors import DownloadError, FormatError, HashMismatchError, QuotaError
-from edgewise.host.base import Host, Tokenizer
-from edgewise.store.manifest import Manifest
+from ..errors import (
+    DownloadError,
+    EdgewiseError,
+    FormatError,
+    HashMismatchError,
+    NeedMoreBytes,
+    QuotaError,
+)
+from ..formats.gguf import GGUF, parse
+from ..host.base import Host, Tokenizer
+from ..store.manifest import Manifest
+from ..store.pack import manifest_from_header, tokenizer_text
+
+HEADER_NBYTES = 4 << 20  # vocabularies of 100,000 tokens fit
 
 
 async def load_manifest(host: Host, url: str) -> Manifest:
     """The manifest at `url` with absolute addresses inside; without a network, the last one seen.
 
-    Raises DownloadError when it can be had from neither, FormatError when it is not one.
+    The address of a GGUF file works too: its header is read, and its hashes are learnt while it
+    is downloaded. Raises DownloadError when it can be had from neither, FormatError when it is
+    not one, UnsupportedError for an architecture that is not known.
     """
     name = f"manifest {url}"
+    if urlsplit(url).path.endswith(".gguf"):
+        return await _load_header(host, name, url)
     try:
         text = await host.fetch_text(url)
     except DownloadError:
@@ -38,7 +53,7 @@ async def load_tokenizer(host: Host, manifest: Manifest) -> Tokenizer:
     Raises FormatError when the manifest names none, DownloadError, HashMismatchError.
     """
     ref = manifest.tokenizer
-    if ref is None or ref.url is None:
+    if ref is None:
         raise FormatError(
             "the model has no tokenizer",
             need="one in its manifest",
@@ -48,6 +63,13 @@ async def load_tokenizer(host: Host, manifest: Manifest) -> Tokenizer:
     name = f"tokenizer {ref.sha256}"
     text = await host.store.get_text(name)
     if text is None:
+        if ref.url is None:
+            raise DownloadError(
+                "the tokenizer inside the model's file",
+                got="it is not in the store any more",
+                need="the file's header",
+                fix="open the model again with a network",
+            )
         text = await host.fetch_text(ref.url)
         found = sha256(text.encode()).hexdigest()
         if found != ref.sha256:
@@ -59,6 +81,37 @@ async def load_tokenizer(host: Host, manifest: Manifest) -> Tokenizer:
             )
         await _keep(host, name, text)
     return host.tokenizer(text)
+
+
+async def _load_header(host: Host, name: str, url: str) -> Manifest:
+    """A manifest made from the header of a GGUF file, and its tokenizer kept."""
+    try:
+        header, file_nbytes = await _header(host, url)
+    except DownloadError:
+        kept = await host.store.get_text(name)
+        if kept is None:
+            raise
+        return Manifest.from_json(kept)
+    manifest = manifest_from_header(header, url, file_nbytes)
+    await _keep(host, name, manifest.to_json())
+    if manifest.tokenizer is not None:
+        text = tokenizer_text(header.metadata)
+        await _keep(host, f"tokenizer {manifest.tokenizer.sha256}", text)
+    return manifest
+
+
+async def _header(host: Host, url: str) -> tuple[GGUF, int]:
+    """The parsed header and the file's size, in as few requests as its length allows."""
+    nbytes = HEADER_NBYTES
+    while True:
+        prefix, file_nbytes = await host.fetch_range(url, 0, nbytes)
+        try:
+            return parse(prefix, file_nbytes=file_nbytes), file_nbytes
+        except NeedMoreBytes:
+            nbytes *= 2
+        except EdgewiseError as error:
+            error.add_note(f"in the file {url}")
+            raise
 
 
 def _absolute(manifest: Manifest, base: str) -> Manifest:

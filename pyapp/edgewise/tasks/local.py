@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from edgewise.errors import FormatError
-from edgewise.host.base import Host, Tokenizer
-from edgewise.runtime.session import Session
-from edgewise.store.manifest import Chat as ChatFormat
-from edgewise.tasks.answer import Finish, Outcome, Piece, Request
-from edgewise.tasks.text import IncrementalDecoder, StopStrings
+from ..errors import FormatError
+from ..host.base import Host, Tokenizer
+from ..runtime.session import Session
+from ..store.manifest import Chat as ChatFormat
+from .answer import Finish, Outcome, Piece, Request
+from .text import IncrementalDecoder, StopStrings
 
 
 class LocalAnswerer:

@@ -11,11 +11,11 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 
-from edgewise.errors import DownloadError, EdgewiseError, ServerError, from_dict
-from edgewise.host.answers import unreachable
-from edgewise.host.base import Host
-from edgewise.runtime.session import Progress
-from edgewise.tasks.answer import Outcome, Piece, Request
+from ..errors import DownloadError, EdgewiseError, ServerError, from_dict
+from ..host.answers import unreachable
+from ..host.base import Host
+from ..runtime.session import Progress
+from .answer import Outcome, Piece, Request
 
 POLL_S = 0.5  # while the server loads its model
 

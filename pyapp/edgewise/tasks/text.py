@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgewise.host.base import Tokenizer
+from ..host.base import Tokenizer
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"  # what a decoder gives for bytes that are no character
 

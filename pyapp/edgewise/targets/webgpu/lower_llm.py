@@ -10,6 +10,7 @@ from ...graph.graph import Node, Value
 from ...plan.plan import Binding
 from .emit import SETTINGS_BYTES, Arg, Program, elements, is_one, per, wgsl_type
 from .template import Literal
+from .tuning import attention_row_threads
 from .weights import Weights
 
 
@@ -123,7 +124,7 @@ def attention(p: Program, w: Weights, node: Node) -> None:
             node,
             args,
             [heads],
-            consts={**consts, "WG": 128},
+            consts={**consts, "WG": attention_row_threads(p.shared.facts, size // 4)},
             types=types,
             dims={"past": past},
         )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import cast
 
 from ...dims import Dim
 from ...graph.graph import Node, Value
+from ...plan.plan import Binding
 from .emit import Arg, Program, is_one, per, wgsl_type
 from .lower_llm import emit_kv_update, emit_rms_norm, emit_rotary, frequencies
 from .template import Literal
-from .tuning import matmul_rows, matvec
-from .weights import Matrix, Packed, Weights
+from .tuning import matmul, matvec
+from .weights import Matrix, Packed, Part, Weights
 
 
 def quantized_gather(p: Program, w: Weights, node: Node) -> None:
@@ -22,8 +24,7 @@ def quantized_gather(p: Program, w: Weights, node: Node) -> None:
     words = packed.width * packed.bits // 32
     for part in packed.parts:
         args = [
-            Arg("codes", "read", "u32", part.codes),
-            Arg("scales", "read", "u32", part.scales),
+            *_weights(part, "u32"),
             Arg("ids", "read", "i32", cast(str, ids)),
             Arg("y", "write", "TY", y.name),
         ]
@@ -43,23 +44,13 @@ def quantized_matmul(p: Program, w: Weights, node: Node) -> None:
     x, *weight, norm, residual = node.inputs
     packed = w.matrix((_matrix(p, *weight),))
     y = p.value(node.outputs[0])
-    finish = [Arg("y", "write", "TY", y.name)]
-    types = {"TY": wgsl_type(y)}
+    args, types = [Arg("y", "write", "TY", y.name)], {"TY": wgsl_type(y)}
     if residual is not None:
-        finish.append(Arg("residual", "read", "TR", residual))
+        args.append(Arg("residual", "read", "TR", residual))
         types["TR"] = wgsl_type(p.value(residual))
-    _product(
-        p,
-        w,
-        node,
-        cast(str, x),
-        norm,
-        packed,
-        finish,
-        types,
-        flags={"RESIDUAL": residual is not None},
-        consts={"OUT": packed.rows},
-    )
+    flags = {"RESIDUAL": residual is not None}
+    finish = _Finish(args, types, flags, {"OUT": packed.rows})
+    _product(p, w, node, cast(str, x), norm, packed, finish)
 
 
 def quantized_swiglu(p: Program, w: Weights, node: Node) -> None:
@@ -68,18 +59,9 @@ def quantized_swiglu(p: Program, w: Weights, node: Node) -> None:
     matrices = (_matrix(p, *node.inputs[1:4]), _matrix(p, *node.inputs[4:7]))
     packed = w.matrix(matrices, alternate=True)
     y = p.value(node.outputs[0])
-    _product(
-        p,
-        w,
-        node,
-        cast(str, x),
-        norm,
-        packed,
-        [Arg("y", "write", "TY", y.name)],
-        {"TY": wgsl_type(y)},
-        flags={"SWIGLU": True},
-        consts={"OUT": packed.rows // 2},
-    )
+    out = [Arg("y", "write", "TY", y.name)]
+    finish = _Finish(out, {"TY": wgsl_type(y)}, {"SWIGLU": True}, {"OUT": packed.rows // 2})
+    _product(p, w, node, cast(str, x), norm, packed, finish)
 
 
 def quantized_qkv(p: Program, w: Weights, node: Node) -> None:
@@ -95,32 +77,21 @@ def quantized_qkv(p: Program, w: Weights, node: Node) -> None:
         return
     packed = w.matrix(matrices)
     y, state = p.value(node.outputs[0]), p.value(k)
-    heads, kv_heads, head_dim = y.shape[1], attrs["kv_heads"], y.shape[2]
-    finish = [
+    args = [
         Arg("y", "write", "TY", y.name),
         Arg("k_state", "write", "TS", cast(str, k)),
         Arg("v_state", "write", "TS", cast(str, v)),
     ]
     consts: dict[str, Literal] = {
         "OUT": packed.rows,
-        "HEADS": cast(int, heads),
-        "KV_HEADS": cast(int, kv_heads),
-        "HEAD_DIM": cast(int, head_dim),
+        "HEADS": cast(int, y.shape[1]),
+        "KV_HEADS": cast(int, attrs["kv_heads"]),
+        "HEAD_DIM": cast(int, y.shape[2]),
         **frequencies(node),
     }
-    _product(
-        p,
-        w,
-        node,
-        cast(str, x),
-        norm,
-        packed,
-        finish,
-        {"TY": wgsl_type(y), "TS": wgsl_type(state)},
-        flags={"QKV": True},
-        consts=consts,
-        dims={"start": cast(Dim, attrs["start"])},
-    )
+    types = {"TY": wgsl_type(y), "TS": wgsl_type(state)}
+    finish = _Finish(args, types, {"QKV": True}, consts, {"start": cast(Dim, attrs["start"])})
+    _product(p, w, node, cast(str, x), norm, packed, finish)
 
 
 def _apart(p: Program, w: Weights, node: Node, matrices: tuple[Matrix, ...]) -> None:
@@ -134,18 +105,9 @@ def _apart(p: Program, w: Weights, node: Node, matrices: tuple[Matrix, ...]) -> 
     ]
     for made, matrix in zip(values, matrices, strict=True):
         packed = w.matrix((matrix,))
-        _product(
-            p,
-            w,
-            node,
-            x,
-            norm,
-            packed,
-            [Arg("y", "write", "TY", made.name)],
-            {"TY": wgsl_type(made)},
-            flags={},
-            consts={"OUT": packed.rows},
-        )
+        out = [Arg("y", "write", "TY", made.name)]
+        finish = _Finish(out, {"TY": wgsl_type(made)}, {}, {"OUT": packed.rows})
+        _product(p, w, node, x, norm, packed, finish)
     q, key, val = values
     turned = Value(p.temporary(f"{key.name}.turned", key.shape, key.dtype), key.dtype, key.shape)
     emit_rotary(p, node, q, y)
@@ -167,121 +129,106 @@ def _quant_flags(packed: Packed) -> dict[str, bool]:
     return {"BITS4": packed.bits == 4, "WIDE": packed.wide}
 
 
+@dataclass(frozen=True, slots=True)
+class _Finish:
+    """What becomes of a product: see kernels/finish.wgsl."""
+
+    args: list[Arg]
+    types: dict[str, str]
+    flags: Mapping[str, bool]
+    consts: Mapping[str, Literal]
+    dims: Mapping[str, Dim] = field(default_factory=dict)
+
+
 def _product(
-    p: Program,
-    w: Weights,
-    node: Node,
-    x: str,
-    norm: str | None,
-    packed: Packed,
-    finish: list[Arg],
-    types: dict[str, str],
-    *,
-    flags: Mapping[str, bool],
-    consts: Mapping[str, Literal],
-    dims: Mapping[str, Dim] | None = None,
+    p: Program, w: Weights, node: Node, x: str, norm: str | None, packed: Packed, finish: _Finish
 ) -> None:
-    """x times a packed matrix, part by part: `matvec` for one row, else `matmul`."""
+    """x times a packed matrix, part by part: `matvec` for one row, tiles for many."""
     value = p.value(x)
-    seq = value.shape[0]
-    common_flags = {
-        "SWIGLU": False,
-        "QKV": False,
-        "RESIDUAL": False,
-        **_quant_flags(packed),
-        **flags,
-    }
-    common = {"K": packed.width, "GROUP": packed.group, "TOTAL": packed.rows, **consts}
-    if not is_one(seq) and norm is not None:
-        # Tiles would normalise each row once for every 64 columns: do it once, ahead.
-        eps = cast(float, node.attrs["eps"])
+    weight = None if norm is None else w.vector(p.graph.constants[norm])
+    if is_one(value.shape[0]):
+        for part in packed.parts:
+            _row(p, node, value, weight, packed, part, finish)
+        return
+    if weight is not None:
+        # Tiles would normalise each row once for every column of tiles: do it once, ahead.
         name = p.temporary(f"{node.outputs[0]}.norm", value.shape, value.dtype)
         normed = Value(name, value.dtype, value.shape)
-        emit_rms_norm(p, node, value, w.vector(p.graph.constants[norm]), normed, eps)
-        value, norm = normed, None
+        emit_rms_norm(p, node, value, weight, normed, cast(float, node.attrs["eps"]))
+        value = normed
     for part in packed.parts:
-        if is_one(seq):
-            _matvec(
-                p,
-                w,
-                node,
-                value,
-                norm,
-                packed,
-                part_index=packed.parts.index(part),
-                finish=finish,
-                types=types,
-                flags=common_flags,
-                consts=common,
-                dims=dims or {},
-            )
-        else:
-            mr = matmul_rows(packed.rows)
-            args = [
-                Arg("x", "read", "TX4", value.name),
-                Arg("codes", "read", "u32", part.codes),
-                Arg("scales", "read", "u32", part.scales),
-                *finish,
-            ]
-            p.emit(
-                "matmul",
-                node,
-                args,
-                [per(part.rows, 64), per(seq, 16 * mr)],
-                flags={**common_flags, "MR4": mr == 4},
-                consts={**common, "ROWS": part.rows, "ROW0": part.row0, "MR": mr},
-                types={"TX": wgsl_type(value), **types},
-                dims={"rows": seq, **(dims or {})},
-            )
+        _tiles(p, node, value, packed, part, finish)
 
 
-def _matvec(
+def _tiles(p: Program, node: Node, x: Value, packed: Packed, part: Part, finish: _Finish) -> None:
+    shape = matmul(p.shared.facts, packed.rows)
+    args = [Arg("x", "read", "TX4", x.name), *_weights(part, "u32"), *finish.args]
+    wide, high = shape.tile
+    p.emit(
+        shape.kernel,
+        node,
+        args,
+        [per(part.rows, wide), per(x.shape[0], high)],
+        flags=_flags(packed, finish) | shape.flags,
+        consts=_consts(packed, part, finish) | shape.consts,
+        types={"TX": wgsl_type(x), **finish.types},
+        dims={"rows": x.shape[0], **finish.dims},
+    )
+
+
+def _row(
     p: Program,
-    w: Weights,
     node: Node,
     x: Value,
-    norm: str | None,
+    norm: Binding | None,
     packed: Packed,
-    *,
-    part_index: int,
-    finish: list[Arg],
-    types: dict[str, str],
-    flags: Mapping[str, bool],
-    consts: Mapping[str, Literal],
-    dims: Mapping[str, Dim],
+    part: Part,
+    finish: _Finish,
 ) -> None:
-    part = packed.parts[part_index]
     unit = 128 // packed.bits
     shape = matvec(p.shared.facts, p.shared.features, packed.rows, packed.width // unit)
-    args = [
-        Arg("x", "read", "TX4", x.name),
-        Arg("codes", "read", "vec4u", part.codes),
-        Arg("scales", "read", "u32", part.scales),
-    ]
+    args = [Arg("x", "read", "TX4", x.name), *_weights(part, "vec4u")]
     if norm is not None:
-        args.append(Arg("norm", "read", "vec4f", w.vector(p.graph.constants[norm])))
-    groups = per(part.rows, shape.rows * (shape.threads // shape.lanes))
+        args.append(Arg("norm", "read", "vec4f", norm))
+    how = {
+        "NORM": norm is not None,
+        "SUBGROUPS": shape.subgroups,
+        "SHARED": not shape.subgroups and shape.lanes > 1,
+    }
+    sizes: dict[str, Literal] = {
+        "UNIT": unit,
+        "LANES": shape.lanes,
+        "R": shape.rows,
+        "WG": shape.threads,
+        "EPS": float(cast(float, node.attrs["eps"])),
+    }
     p.emit(
         "matvec",
         node,
-        [*args, *finish],
-        [groups],
-        flags={
-            **flags,
-            "NORM": norm is not None,
-            "SUBGROUPS": shape.subgroups,
-            "SHARED": not shape.subgroups and shape.lanes > 1,
-        },
-        consts={
-            **consts,
-            "ROWS": part.rows,
-            "ROW0": part.row0,
-            "UNIT": unit,
-            "LANES": shape.lanes,
-            "R": shape.rows,
-            "WG": shape.threads,
-            "EPS": float(cast(float, node.attrs["eps"])),
-        },
-        types={"TX": wgsl_type(x), **types},
-        dims=dims,
+        [*args, *finish.args],
+        [per(part.rows, shape.rows * (shape.threads // shape.lanes))],
+        flags=_flags(packed, finish) | how,
+        consts=_consts(packed, part, finish) | sizes,
+        types={"TX": wgsl_type(x), **finish.types},
+        dims=finish.dims,
     )
+
+
+def _weights(part: Part, element: str) -> list[Arg]:
+    return [Arg("codes", "read", element, part.codes), Arg("scales", "read", "u32", part.scales)]
+
+
+def _flags(packed: Packed, finish: _Finish) -> dict[str, bool]:
+    none = {"SWIGLU": False, "QKV": False, "RESIDUAL": False}
+    return {**none, **_quant_flags(packed), **finish.flags}
+
+
+def _consts(packed: Packed, part: Part, finish: _Finish) -> dict[str, Literal]:
+    return {
+        "K": packed.width,
+        "GROUP": packed.group,
+        "TOTAL": packed.rows,
+        "ROWS": part.rows,
+        "ROW0": part.row0,
+        **finish.consts,
+    }

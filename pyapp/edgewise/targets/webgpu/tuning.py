@@ -17,17 +17,42 @@ class Matvec:
     subgroups: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Matmul:
+    """The kernel's name, its tile (rows of W, rows of x) and how it is parametrised."""
+
+    kernel: str
+    tile: tuple[int, int]
+    flags: dict[str, bool]
+    consts: dict[str, int]
+
+
 def matvec(facts: DeviceFacts, features: frozenset[str], rows: int, units: int) -> Matvec:
     """A matrix of `rows` rows, each `units` vectors of codes, times one vector."""
     if facts.fallback:
-        # On a CPU a barrier costs more than the loop that it saves.
-        return Matvec(lanes=1, rows=2, threads=32, subgroups=False)
+        # On a CPU a barrier costs more than the loop that it saves, and x is loaded again for
+        # every thread: give each many rows.
+        return Matvec(lanes=1, rows=4 if rows < 4096 else 8, threads=16, subgroups=False)
     lanes = 1 << (max(min(units, 32), 1).bit_length() - 1)
-    subgroups = "subgroups" in features and lanes <= facts.subgroup_min
+    subgroups = "subgroups" in features and facts.subgroup_min >= 4
+    if subgroups:
+        lanes = min(lanes, facts.subgroup_min)
     # Few rows a thread keep all cores busy; a vocabulary has enough rows for more reuse of x.
     return Matvec(lanes, rows=4 if rows >= 16384 else 2, threads=64, subgroups=subgroups)
 
 
-def matmul_rows(rows: int) -> int:
-    """Rows of x each of the 16 thread rows takes (2 or 4): small products want more workgroups."""
-    return 4 if rows > 1024 else 2
+def matmul(facts: DeviceFacts, rows: int) -> Matmul:
+    """A matrix of `rows` rows times many: tiles in workgroup memory, or in registers alone."""
+    if facts.fallback:
+        return Matmul("matmul_rows", (64, 4), {}, {"R": 4})
+    # Small products want more workgroups than large tiles give them.
+    mr = 4 if rows > 1024 else 2
+    return Matmul("matmul", (64, 16 * mr), {"MR4": mr == 4}, {"MR": mr})
+
+
+def attention_row_threads(facts: DeviceFacts, width: int) -> int:
+    """Threads that share one head of `width` vectors; on a CPU, few of them wait for each other."""
+    least = 32 if facts.fallback else 128
+    while least < width:
+        least *= 2
+    return least

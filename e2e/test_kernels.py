@@ -1,0 +1,95 @@
+"""Every kernel in real browsers, through shims/webgpu.js, against the decomposition it stands for.
+
+The cases are those of wgpu (tests/targets/cases.py); plans are compiled here for what the
+browser says of its device. All of them run in one page load.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page
+
+from e2e.browsers import ROOT, Engine, engines
+from e2e.server import SiteServer
+from edgewise.dtypes import DType
+from edgewise.targets.device import DeviceFacts
+from edgewise.targets.webgpu.compile import compile_plan
+from tests.targets.cases import Case, all_cases, check
+
+CASES = all_cases()
+
+
+@pytest.fixture
+def opened(page: Page, tmp_path: Path, site_server: Callable[[Path], SiteServer]) -> Page:
+    """The page that runs plans, with its device open."""
+    (tmp_path / "shims").symlink_to(ROOT / "shims")
+    (tmp_path / "pages").symlink_to(ROOT / "e2e" / "pages")
+    page.goto(f"{site_server(tmp_path).url}/pages/kernels.html")
+    page.wait_for_selector("html[data-ready]", state="attached")
+    return page
+
+
+def half(case: Case) -> bool:
+    """Whether it computes in float16; scales of weights that are stored so do not count."""
+    constants = case.graph.constants
+    return any(
+        value.dtype is DType.FLOAT16
+        for name, value in case.graph.values.items()
+        if name not in constants
+    )
+
+
+def job(case: Case, facts: DeviceFacts) -> dict[str, object]:
+    """What the page needs to run a case."""
+    limits = {**facts.limits, **case.limits}
+    fitted = replace(facts, limits=limits)
+    plan = compile_plan({"main": case.graph}, {}, fitted, features=facts.features)
+    arrays = {**case.inputs, **case.states}
+    return {
+        "plan": plan.to_json(),
+        "inputs": {n: base64.b64encode(a.tobytes()).decode() for n, a in arrays.items()},
+        "bindings": dict(case.bindings),
+        "outputs": [*case.graph.outputs, *case.states],
+    }
+
+
+def wrong(case: Case, result: dict[str, Any]) -> str | None:
+    """What is wrong with a result, or None."""
+    if "error" in result:
+        return str(result["error"])
+    got = {}
+    for name, text in result["outputs"].items():
+        values = np.frombuffer(base64.b64decode(text), case.value(name).dtype.value)
+        got[name] = values[: case.count(name)]
+    try:
+        check(case, got)
+    except AssertionError as error:
+        return str(error)
+    return None
+
+
+@engines("chromium", "firefox")
+def test_kernels_equal_decompositions(opened: Page, engine: Engine) -> None:
+    facts = DeviceFacts.from_dict(opened.evaluate("facts"))
+    has_half = "shader-f16" in facts.features
+    assert has_half is ("shader-f16" in engine.features)
+    runs = [(case, facts) for case in CASES if has_half or not half(case)]
+    # As on a GPU: lanes that share a row add up over a subgroup or workgroup memory.
+    on_gpu = replace(facts, fallback=False)
+    runs += [(case, on_gpu) for case, _ in runs if case.name.startswith("quantized")]
+    answer = opened.evaluate("jobs => runAll(jobs)", [job(*run) for run in runs])
+    assert answer["complaints"] == []
+    found = {
+        f"{case.name}{'' if facts.fallback else ' as on a GPU'}": wrong(case, result)
+        for (case, facts), result in zip(runs, answer["results"], strict=True)
+    }
+    assert len(found) == len(runs)
+    assert {name: error for name, error in found.items() if error} == {}
+    print(f"{len(runs)} runs on {facts.name}")
