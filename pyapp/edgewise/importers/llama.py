@@ -31,7 +31,7 @@ def build(
     config: Mapping[str, object],
     tensors: Mapping[str, Tensor],
     *,
-    max_seq: int = 256,
+    max_seq: int = 512,
     max_context: int = 2048,
     activation: DType = F32,
     kv: DType | None = None,

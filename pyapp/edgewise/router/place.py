@@ -84,7 +84,7 @@ def megabytes(nbytes: float) -> str:
     return f"{nbytes / 1e6:.1f} MB"
 
 
-def needs(manifest: Manifest, *, context: int, max_seq: int = 256) -> Needs:
+def needs(manifest: Manifest, *, context: int, max_seq: int = 512) -> Needs:
     """What the model asks for with room for `context` tokens, read `max_seq` at a time.
 
     Activations are predicted in float32: the residual stream and its norm, one layer's
