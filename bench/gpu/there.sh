@@ -4,7 +4,7 @@
 # measures into $OUT. What is kept lies in $BENCH_KEEP, the browser is $CHROMIUM.
 set -uo pipefail
 keep=${BENCH_KEEP:-/var/tmp/edgewise-bench} out=${OUT:-build/bench/gpu}
-mkdir -p "$keep/parts"
+mkdir -p "$keep/parts" "$out"
 case $1 in
 keep)
   for part in site model1 model2 peers onnx1 onnx2; do
@@ -26,5 +26,5 @@ join)
 run)
   shift
   PYTHONUNBUFFERED=1 PYTHONPATH=pyapp python3 -m bench.gpu.run --chromium "${CHROMIUM:-/opt/ch/chromium}" \
-    --out "$out" --site "$keep/site" --inputs "$keep/bench/inputs" --peers "$keep/peers" "$@" ;;
+    --out "$keep/out" --all "$out/$(date +%H%M%S).json" --site "$keep/site" --inputs "$keep/bench/inputs" --peers "$keep/peers" "$@" ;;
 esac
