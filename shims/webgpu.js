@@ -17,7 +17,8 @@ const SLOT_STRIDE = 256; // minUniformBufferOffsetAlignment's default limit
 const QUEUED_BYTES = 32 << 20; // writes wait in host memory until the queue takes them
 const LIMITS = [
   "maxBufferSize", "maxStorageBufferBindingSize", "maxComputeWorkgroupStorageSize",
-  "maxComputeInvocationsPerWorkgroup", "maxComputeWorkgroupsPerDimension",
+  "maxComputeInvocationsPerWorkgroup", "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupsPerDimension",
 ];
 const FEATURES = /** @type {GPUFeatureName[]} */ (["shader-f16", "subgroups", "timestamp-query"]);
 

@@ -67,6 +67,7 @@ class NativeDevice:
                 "max-storage-buffer-binding-size",
                 "max-compute-workgroup-storage-size",
                 "max-compute-invocations-per-workgroup",
+                "max-compute-workgroup-size-x",
             )
         }
         self._device = adapter.request_device_sync(

@@ -10,7 +10,7 @@ from ...graph.graph import Node, Value
 from ...plan.plan import Binding
 from .emit import SETTINGS_BYTES, Arg, Program, elements, is_one, per, wgsl_type
 from .template import Literal
-from .tuning import attention_row_threads
+from .tuning import attention_row
 from .weights import Weights
 
 
@@ -119,12 +119,14 @@ def attention(p: Program, w: Weights, node: Node) -> None:
     types = {"TX": wgsl_type(x), "TS": wgsl_type(state)}
     past = cast(Dim, node.attrs["past"])
     if is_one(seq):
+        shape = attention_row(p.shared.facts, p.shared.features, size // 4)
         p.emit(
-            "attention_row",
+            shape.kernel,
             node,
             args,
             [heads],
-            consts={**consts, "WG": attention_row_threads(p.shared.facts, size // 4)},
+            flags=shape.flags,
+            consts={**consts, "WG": shape.threads},
             types=types,
             dims={"past": past},
         )

@@ -50,9 +50,24 @@ def matmul(facts: DeviceFacts, rows: int) -> Matmul:
     return Matmul("matmul", (64, 16 * mr), {"MR4": mr == 4}, {"MR": mr})
 
 
-def attention_row_threads(facts: DeviceFacts, width: int) -> int:
-    """Threads that share one head of `width` vectors; on a CPU, few of them wait for each other."""
-    least = 32 if facts.fallback else 128
-    while least < width:
-        least *= 2
-    return least
+@dataclass(frozen=True, slots=True)
+class AttentionRow:
+    """The kernel's name and the threads that share one head."""
+
+    kernel: str
+    threads: int
+    flags: dict[str, bool]
+
+
+def attention_row(facts: DeviceFacts, features: frozenset[str], width: int) -> AttentionRow:
+    """One query against all keys; a head is `width` vectors wide."""
+    lanes_fit = "subgroups" in features and width <= facts.subgroup_min
+    if lanes_fit and width & (width - 1) == 0:
+        # Lanes read a key's row side by side, and no barrier stands between two keys.
+        most = min(facts.limits.get("maxComputeWorkgroupSizeX", 256),
+                   facts.limits.get("maxComputeInvocationsPerWorkgroup", 256))  # fmt: skip
+        return AttentionRow("attention_row_lanes", min(512, most), {"SUBGROUPS": True})
+    threads = 32 if facts.fallback else 128  # on a CPU, few threads wait for each other
+    while threads < width:
+        threads *= 2
+    return AttentionRow("attention_row", threads, {"SUBGROUPS": False})

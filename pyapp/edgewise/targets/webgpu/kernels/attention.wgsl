@@ -8,12 +8,14 @@
 // source    FlashAttention, arXiv:2205.14135
 
 const STRIDE = D4 + 1u;  // one vec4 of padding keeps the banks apart
+const SHARE = 128u / QT;
 var<workgroup> qs: array<vec4f, QT * D4>;
 var<workgroup> tile: array<vec4f, KT * STRIDE>;
 var<workgroup> scores: array<f32, QT * KT>;
 var<workgroup> highest: array<f32, QT>;
 var<workgroup> correction: array<f32, QT>;
 var<workgroup> sums: array<f32, QT>;
+var<workgroup> shared_row: array<f32, 128>;
 
 @compute @workgroup_size(128)
 fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) wg: vec3u) {
@@ -50,18 +52,25 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) wg: vec3
       scores[i] = select(-1e30, score, base + j <= past() + s0 + row);
     }
     workgroupBarrier();
-    if (t < QT) {
-      var higher = highest[t];
-      for (var j = 0u; j < KT; j++) { higher = max(higher, scores[t * KT + j]); }
-      var sum = 0.0;
-      for (var j = 0u; j < KT; j++) {
-        let p = select(0.0, exp(scores[t * KT + j] - higher), scores[t * KT + j] > -1e30);
-        scores[t * KT + j] = p;
-        sum += p;
-      }
-      correction[t] = exp(highest[t] - higher);
-      sums[t] = sums[t] * correction[t] + sum;
-      highest[t] = higher;
+    // 128 / QT threads share a row: each looks at every SHAREth score.
+    var most = -1e30;
+    for (var j = t % SHARE; j < KT; j += SHARE) { most = max(most, scores[t / SHARE * KT + j]); }
+    shared_row[t] = most;
+    workgroupBarrier();
+    most = highest[t / SHARE];
+    for (var i = 0u; i < SHARE; i++) { most = max(most, shared_row[t / SHARE * SHARE + i]); }
+    var sum = 0.0;
+    for (var j = t % SHARE; j < KT; j += SHARE) {
+      let at = t / SHARE * KT + j;
+      let p = select(0.0, exp(scores[at] - most), scores[at] > -1e30);
+      scores[at] = p;
+      sum += p;
+    }
+    workgroupBarrier();
+    shared_row[t] = sum;  // now the sums
+    if (t % SHARE == 0u) {
+      correction[t / SHARE] = exp(highest[t / SHARE] - most);
+      highest[t / SHARE] = most;
     }
     for (var i = t; i < KT * D4; i += 128u) {
       let key = base + i / D4;
@@ -70,6 +79,11 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) wg: vec3
       tile[(i / D4) * STRIDE + i % D4] = value;
     }
     workgroupBarrier();
+    if (t < QT) {
+      var row_sum = sums[t] * correction[t];
+      for (var i = 0u; i < SHARE; i++) { row_sum += shared_row[t * SHARE + i]; }
+      sums[t] = row_sum;
+    }
     for (var e = 0u; e < EACH; e++) {
       let i = t + e * 128u;
       if (i < QT * D4) {  // QT * D4 need not be a multiple of 128

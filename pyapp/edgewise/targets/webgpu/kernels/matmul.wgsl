@@ -26,6 +26,54 @@ var<workgroup> ws: array<vec4f, 32u * 16u>;
 
 fn put(k: u32, n: u32, value: f32) { ws[k * 16u + n / 4u][n % 4u] = value; }
 
+// What a thread carries from global memory into the tiles.
+const XN = TM * 8u / 256u;
+const WN = 64u * ROW_WORDS / 256u;
+struct Ahead {
+  x: array<vec4f, XN>,
+  codes: array<u32, WN>,
+  scales: array<vec2f, WN>,
+}
+
+fn fetch(t: u32, m0: u32, n0: u32, k0: u32) -> Ahead {
+  var ahead = Ahead();
+  for (var i = 0u; i < XN; i++) {
+    let m = m0 + (t + i * 256u) / 8u;
+    let k = k0 + (t % 8u) * 4u;
+    if (m < rows()) { ahead.x[i] = vec4f(x[(m * K + k) / 4u]); }  // else zeros: M is any number
+  }
+  for (var i = 0u; i < WN; i++) {
+    let row = min(n0 + (t + i * 256u) / ROW_WORDS, ROWS - 1u);  // ROWS need not be n * 64
+    let at = row * K + k0 + (t % ROW_WORDS) * CODES;
+    ahead.codes[i] = codes[at / CODES];
+    ahead.scales[i] = scale_minimum(at / GROUP);
+  }
+  return ahead;
+}
+
+fn store(t: u32, ahead: Ahead) {
+  for (var i = 0u; i < XN; i++) {
+    let m = (t + i * 256u) / 8u;
+    let k = (t % 8u) * 4u;
+    for (var c = 0u; c < 4u; c++) { xs[(k + c) * 16u + m / MR][m % MR] = ahead.x[i][c]; }
+  }
+  for (var i = 0u; i < WN; i++) {
+    let n = (t + i * 256u) / ROW_WORDS;
+    let k = (t % ROW_WORDS) * CODES;
+    let c = ahead.codes[i];
+    let sm = ahead.scales[i];
+#if BITS4
+    let low = codes_low(c) * sm.x + sm.y;
+    let high = codes_high(c) * sm.x + sm.y;
+    put(k, n, low.x); put(k + 1u, n, low.y); put(k + 2u, n, low.z); put(k + 3u, n, low.w);
+    put(k + 4u, n, high.x); put(k + 5u, n, high.y); put(k + 6u, n, high.z); put(k + 7u, n, high.w);
+#else
+    let v = codes_of(c) * sm.x + sm.y;
+    put(k, n, v.x); put(k + 1u, n, v.y); put(k + 2u, n, v.z); put(k + 3u, n, v.w);
+#endif
+  }
+}
+
 @compute @workgroup_size(256)
 fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) wg: vec3u) {
   let n0 = wg.x * 64u;
@@ -33,37 +81,18 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) wg: vec3
   let tx = t % 16u;
   let ty = t / 16u;
   var acc: array<vec4f, MR>;
+  var ahead = fetch(t, m0, n0, 0u);
   for (var k0 = 0u; k0 < K; k0 += 32u) {
-    for (var i = t; i < TM * 8u; i += 256u) {
-      let m = i / 8u;
-      let k = (i % 8u) * 4u;
-      var v = vec4f(0.0);
-      if (m0 + m < rows()) { v = vec4f(x[((m0 + m) * K + k0 + k) / 4u]); }
-      for (var c = 0u; c < 4u; c++) { xs[(k + c) * 16u + m / MR][m % MR] = v[c]; }
-    }
-    for (var i = t; i < 64u * ROW_WORDS; i += 256u) {
-      let n = i / ROW_WORDS;
-      let k = (i % ROW_WORDS) * CODES;
-      let row = min(n0 + n, ROWS - 1u);  // ROWS need not be a multiple of 64
-      let c = codes[(row * K + k0 + k) / CODES];
-      let sm = scale_minimum((row * K + k0 + k) / GROUP);
-#if BITS4
-      let low = codes_low(c) * sm.x + sm.y;
-      let high = codes_high(c) * sm.x + sm.y;
-      put(k, n, low.x); put(k + 1u, n, low.y); put(k + 2u, n, low.z); put(k + 3u, n, low.w);
-      put(k + 4u, n, high.x); put(k + 5u, n, high.y); put(k + 6u, n, high.z); put(k + 7u, n, high.w);
-#else
-      let v = codes_of(c) * sm.x + sm.y;
-      put(k, n, v.x); put(k + 1u, n, v.y); put(k + 2u, n, v.z); put(k + 3u, n, v.w);
-#endif
-    }
     workgroupBarrier();
+    store(t, ahead);
+    workgroupBarrier();
+    // The next tile travels while this one is multiplied; after the last, the first again.
+    ahead = fetch(t, m0, n0, select(k0 + 32u, 0u, k0 + 32u >= K));
     for (var k = 0u; k < 32u; k++) {
       let a = xs[k * 16u + ty];
       let b = ws[k * 16u + tx];
       for (var i = 0u; i < MR; i++) { acc[i] += a[i] * b; }
     }
-    workgroupBarrier();
   }
   for (var i = 0u; i < MR; i++) {
     let m = m0 + ty * MR + i;
