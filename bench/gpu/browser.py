@@ -14,6 +14,7 @@ import os
 import queue
 import re
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -70,6 +71,11 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.folders = folders
         self.results: queue.Queue[str] = queue.Queue()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that goes away is no error."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
     def find(self, path: str) -> Path | None:
         """The file behind a path, in the first folder that has it."""

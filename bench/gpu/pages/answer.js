@@ -20,7 +20,7 @@ async function until(found) {
 /** @param {string} question @param {number} number */
 async function ask(question, number) {
   const start = performance.now();
-  const page = await until((p) => p.querySelector("#question") !== null);
+  const page = await until((p) => p.readyState === "complete" && p.querySelector("#question") !== null);
   const field = /** @type {HTMLTextAreaElement} */ (page.querySelector("#question"));
   field.value = question;
   field.form?.requestSubmit();

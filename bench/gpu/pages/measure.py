@@ -12,6 +12,8 @@ from contextlib import aclosing
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pyodide_js
+
 from edgewise.host.browser import BrowserHost, Window
 from edgewise.runtime.session import Progress, Sampling
 from edgewise.tasks.chat import Chat
@@ -33,6 +35,11 @@ class Busy:
             self.calls += 1
 
         asyncio.Handle._run = timed  # type: ignore[method-assign, assignment]
+
+
+def heap_nbytes() -> int:
+    """Python's whole memory; it grows and never shrinks, so this is its peak so far."""
+    return int(pyodide_js._module.HEAP8.length)
 
 
 async def answer(chat: Chat, host: BrowserHost, busy: Busy, tokens: int) -> dict[str, Any]:
@@ -69,6 +76,7 @@ async def measure(shims: Any, window: Window, host: BrowserHost) -> dict[str, An
     def progress(now: Progress) -> None:
         stages.setdefault(now.stage, [host.clock(), 0.0])[1] = host.clock()
 
+    heap = heap_nbytes()
     start = host.clock()
     chat = await Chat.open(host, window.default_model, policy="local", on_progress=progress)
     opened = host.clock()
@@ -88,6 +96,7 @@ async def measure(shims: Any, window: Window, host: BrowserHost) -> dict[str, An
         "variant": str(report.variant),
         "rejected": [list(row) for row in report.rejected],
         "device_nbytes": report.device_nbytes,
+        "python_heap_nbytes": {"before": heap, "after": heap_nbytes()},
     }
     tokens, count = int(query.get("tokens", ["128"])[0]), int(query.get("answers", ["5"])[0])
     result["answers"] = [await answer(chat, host, busy, tokens) for _ in range(count)]
