@@ -1,11 +1,14 @@
-"""What tests of several layers share: the wgpu device and the model file."""
+"""What tests of several layers share: the wgpu device, the model file and a tiny model."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.tiny_chat import TinyChat
 
 ROOT = Path(__file__).parent.parent
 MODEL = ROOT / ".cache" / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -26,3 +29,11 @@ def model_path() -> Path:
     if not MODEL.exists():
         pytest.fail(f"{MODEL.relative_to(ROOT)} is missing; the set-up command fetches it")
     return MODEL
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyChat:
+    """A packed model of random weights; tests leave its folder as it is."""
+    from tests.tiny_chat import make
+
+    return make(tmp_path_factory.mktemp("tiny"))

@@ -20,15 +20,10 @@ from edgewise.cli import main
 from edgewise.server.app import create_app
 from edgewise.store.manifest import Manifest
 from tests.serving import Server, engine_of, running, until_ready
-from tests.tiny_chat import TinyChat, make
+from tests.tiny_chat import TinyChat
 
 PATH = {"PYTHONPATH": str(Path(__file__).parents[1] / "pyapp")}
 RUN = [sys.executable, "-c", "from edgewise.cli import main; main()"]
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyChat:
-    return make(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")

@@ -13,15 +13,9 @@ from edgewise.errors import ContextOverrunError, DeviceLostError, EmptyPromptErr
 from edgewise.host.cpython import CPythonHost
 from edgewise.runtime.session import Progress, Sampling, Session
 from edgewise.tasks.documents import load_manifest
-from tests import tiny_chat
 from tests.tiny_chat import TinyChat
 
 GREEDY = Sampling()
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: Any) -> TinyChat:
-    return tiny_chat.make(tmp_path_factory.mktemp("tiny"))
 
 
 def run(tiny: TinyChat, folder: Path, work: Any, max_context: int = 64) -> Any:

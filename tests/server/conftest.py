@@ -9,12 +9,7 @@ import pytest
 
 from edgewise.server.app import create_app
 from tests.serving import Server, engine_of, running, until_ready
-from tests.tiny_chat import TinyChat, make
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyChat:
-    return make(tmp_path_factory.mktemp("tiny"))
+from tests.tiny_chat import TinyChat
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,9 @@ import random
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
+from edgewise.formats.tokenizer import Chat
 from edgewise.store.base import Segment
-from edgewise.store.manifest import Chat, Demands, FileRef, Manifest, TensorRef
+from edgewise.store.manifest import Demands, FileRef, Manifest, TensorRef
 
 
 def digest(data: bytes) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 import edgewise.targets.webgpu as webgpu
 from edgewise.dtypes import DType
 from edgewise.formats.blocks import BLOCKS, BlockType, dequantise, split
+from edgewise.targets.webgpu.weights import unpack_code
 
 KERNELS = Path(webgpu.__file__).parent / "kernels"
 QUANTISED = [block for block in BLOCKS.values() if block.bits]
@@ -30,7 +31,7 @@ def unpack(
     import wgpu
 
     block = BLOCKS[type]
-    code = (KERNELS / f"unpack_{type.lower()}.wgsl").read_text()
+    code = unpack_code(type)
     usage = wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC
     source = device.create_buffer_with_data(data=raw + bytes(-len(raw) % 4), usage=usage)
     canaries = [np.full(n + 1, CANARY, np.uint32) for n in outputs]

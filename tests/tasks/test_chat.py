@@ -42,11 +42,6 @@ ASK = [{"role": "user", "content": "a private question"}]
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyChat:
-    return make(tmp_path_factory.mktemp("tiny"))
-
-
-@pytest.fixture(scope="module")
 def server(tiny: TinyChat, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that also serves the model's files."""
     engine = engine_of(tiny, tmp_path_factory.mktemp("store"))

@@ -21,7 +21,9 @@ _END_OF_TURN = "<|im_end|>"  # ChatML's; some files leave it out of eos and eot
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """Jinja template (None: the file has none), its bos and eos texts, ids that end an answer."""
+    """How a conversation becomes a prompt: Jinja template (None: the file has none), its bos and
+    eos texts, ids that end an answer.
+    """
 
     template: str | None
     bos: str | None

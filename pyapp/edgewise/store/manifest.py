@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from itertools import accumulate
 
 from ..errors import FormatError
+from ..formats.tokenizer import Chat
 from .base import Segment
 from .cut import SEGMENT_NBYTES
 from .document import Value, parse
@@ -48,16 +49,6 @@ class TextRef:
     sha256: str
     nbytes: int
     url: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Chat:
-    """How a conversation becomes a prompt: Jinja template, special tokens, ids that end it."""
-
-    template: str | None
-    bos: str | None
-    eos: str | None
-    stop_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from ..formats.tokenizer import chat, tokenizer_json
 from ..importers.llama_config import config_from_gguf
 from .base import Segment
 from .cut import SEGMENT_NBYTES, cut
-from .manifest import Chat, Demands, FileRef, Manifest, TensorRef, TextRef
+from .manifest import Demands, FileRef, Manifest, TensorRef, TextRef
 
 HEADER_NBYTES = 4 * 1024 * 1024  # most headers; a longer one is read again, twice as far
 _QUANTISED = re.compile(r"[.-](i?q\d\w*|[bf]+(16|32)|mxfp4)$", re.IGNORECASE)  # a name's ending
@@ -81,7 +81,7 @@ def manifest_from_header(header: GGUF, url: str, file_nbytes: int) -> Manifest:
     row = _architecture(header.metadata)
     config = row.config(header.metadata, header.tensors)
     lengths = cut([(t.offset, t.nbytes) for t in header.tensors.values()], file_nbytes)
-    talk, licence = chat(header.metadata), header.metadata.get("general.license")
+    licence = header.metadata.get("general.license")
     return Manifest(
         name=_name(url),
         task=row.task,
@@ -95,7 +95,7 @@ def manifest_from_header(header: GGUF, url: str, file_nbytes: int) -> Manifest:
         },
         config=config,
         tokenizer=_text_ref(tokenizer_text(header.metadata), None),
-        chat=Chat(talk.template, talk.bos, talk.eos, talk.stop_ids),
+        chat=chat(header.metadata),
         demands=_demands(header, config),
     )
 

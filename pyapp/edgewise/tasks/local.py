@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from ..errors import FormatError
+from ..formats.tokenizer import Chat as ChatFormat
 from ..host.base import Host, Tokenizer
 from ..runtime.session import Session
-from ..store.manifest import Chat as ChatFormat
 from .answer import Finish, Outcome, Piece, Request
 from .text import IncrementalDecoder, StopStrings
 

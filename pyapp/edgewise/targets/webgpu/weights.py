@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Protocol
 
 from ...dims import bound
@@ -21,7 +22,7 @@ from ...graph.graph import Constant
 from ...plan.arena import aligned
 from ...plan.plan import Binding, Kernel, Step, Weight, count
 from .emit import Shared
-from .template import source
+from .template import render
 
 UPLOAD_BYTES = 16 << 20
 ROW_UNIT = 256  # a multiple of this many rows of any width keeps offsets aligned
@@ -215,7 +216,7 @@ class Weights:
             )
             kernel = Kernel(
                 kernel_name,
-                source(f"{kernel_name}.wgsl"),
+                unpack_code(tensor.type),
                 ("read",) + ("write",) * len(to),
                 constants,
             )
@@ -260,6 +261,12 @@ class Weights:
         place = Binding(buffer, self.free.offset, -(-nbytes // 4) * 4)
         self.free = Binding(buffer, used, self.free.nbytes - size)
         return place
+
+
+@cache  # asked for by every upload of a model
+def unpack_code(type: str) -> str:
+    """The kernel that repacks tensors of ggml type `type`, such as `Q4_1`."""
+    return render(f"unpack_{type.lower()}")
 
 
 def _name(constant: Constant) -> str:

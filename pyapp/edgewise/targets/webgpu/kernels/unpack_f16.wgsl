@@ -2,39 +2,16 @@
 // shapes    raw 2 bytes an element -> y f32 [N, K]
 // dtypes    f16 to f32, exact
 // bindings  0 raw read, 1 y read_write
-// consts    ROWS, K: u32, the source's shape (K any); source row r goes to row
-//           r * ROW_STRIDE + ROW_OFFSET of the destination, so that tensors can interleave
+// consts    ROWS, K, ROW_STRIDE, ROW_OFFSET of unpack.wgsl (K any)
 // dispatch  [ceil(ROWS * K / 64), 1, 1], folded into y where x is over the limit
-// needs     nothing; raw, like every buffer, ends on a multiple of 4 bytes
+// needs     nothing; raw ends on a multiple of 4 bytes
 // source    IEEE 754
 
-@group(0) @binding(0) var<storage, read> raw: array<u32>;
+const ELEMENTS = 1u;
+#include unpack.wgsl
+
 @group(0) @binding(1) var<storage, read_write> y: array<u32>;  // f32 bits: NaN stays as it is
 
-override ROWS: u32;
-override K: u32;
-override ROW_STRIDE: u32 = 1u;
-override ROW_OFFSET: u32 = 0u;
-
-// f16 bits to f32. Not unpack2x16float: WGSL lets it flush subnormals.
-fn float_of(half: u32) -> f32 {
-    let sign = (half & 0x8000u) << 16u;
-    let exponent = (half >> 10u) & 31u;
-    let mantissa = half & 0x3ffu;
-    if exponent == 0u {
-        return bitcast<f32>(sign | bitcast<u32>(f32(mantissa) * 0x1p-24));
-    }
-    // The exponent's bias is 15 in f16 and 127 in f32; 31 (inf, NaN) becomes 255.
-    let biased = exponent + select(112u, 224u, exponent == 31u);
-    return bitcast<f32>(sign | (biased << 23u) | (mantissa << 13u));
-}
-
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) n: vec3u) {
-    let i = id.x + id.y * n.x * 64u;
-    if i >= ROWS * K {  // the last workgroups are not full
-        return;
-    }
-    let to = (i / K * ROW_STRIDE + ROW_OFFSET) * K + i % K;
-    y[to] = bitcast<u32>(float_of((raw[i / 2u] >> (i % 2u * 16u)) & 0xffffu));
+fn unpack(i: u32, to: u32) {
+    y[to] = bitcast<u32>(float_of(half_at(2u * i)));
 }

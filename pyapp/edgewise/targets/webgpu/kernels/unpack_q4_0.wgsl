@@ -3,41 +3,13 @@
 //           scales u32 [N, K/32], f16 (scale, minimum)
 // dtypes    codes 4 bits; the scale is a copy, the minimum -8 d: exact below |d| = 8192
 // bindings  0 raw read, 1 codes read_write, 2 scales read_write
-// consts    ROWS, K: u32, the source's shape (K multiple of 32); source row r goes to row
-//           r * ROW_STRIDE + ROW_OFFSET of the destination, so that tensors can interleave
+// consts    ROWS, K, ROW_STRIDE, ROW_OFFSET of unpack.wgsl (K multiple of 32)
 // dispatch  [ceil(ROWS * K / 32 / 64), 1, 1], folded into y where x is over the limit
-// needs     nothing; raw, like every buffer, ends on a multiple of 4 bytes
+// needs     nothing; raw ends on a multiple of 4 bytes
 // source    ggml-quants.c dequantize_row_q4_0
 
-@group(0) @binding(0) var<storage, read> raw: array<u32>;
-@group(0) @binding(1) var<storage, read_write> codes: array<u32>;
-@group(0) @binding(2) var<storage, read_write> scales: array<u32>;
-
-override ROWS: u32;
-override K: u32;
-override ROW_STRIDE: u32 = 1u;
-override ROW_OFFSET: u32 = 0u;
-
-// Four bytes from any address, out of the words that hold them and no other.
-fn word_at(byte: u32) -> u32 {
-    let shift = byte % 4u * 8u;
-    let low = raw[byte / 4u] >> shift;
-    if shift == 0u {
-        return low;
-    }
-    return low | (raw[byte / 4u + 1u] << (32u - shift));
-}
-
-fn half_at(even_byte: u32) -> u32 {
-    return (raw[even_byte / 4u] >> (even_byte % 4u * 8u)) & 0xffffu;
-}
-
-// Four bytes in, their low nibbles out, side by side in 16 bits.
-fn nibbles(bytes: u32) -> u32 {
-    let low = bytes & 0x0f0f0f0fu;
-    let pairs = (low | (low >> 4u)) & 0x00ff00ffu;
-    return (pairs | (pairs >> 8u)) & 0xffffu;
-}
+const ELEMENTS = 32u;
+#include unpack_codes.wgsl
 
 // -8 times an f16, in bits: rounding and subnormals are the same everywhere.
 fn minus_eight(half: u32) -> u32 {
@@ -55,22 +27,12 @@ fn minus_eight(half: u32) -> u32 {
     return sign | select(((exponent + 3u) << 10u) | mantissa, 0x7c00u, exponent >= 28u);
 }
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) n: vec3u) {
-    let block = id.x + id.y * n.x * 64u;
-    let per_row = K / 32u;
-    if block >= ROWS * per_row {  // the last workgroups are not full
-        return;
-    }
-    let row = block / per_row * ROW_STRIDE + ROW_OFFSET;
-    let group = row * per_row + block % per_row;
+fn unpack(block: u32, to: u32) {
     let at = block * 18u;
     let d = half_at(at);
-    scales[group] = d | (minus_eight(d) << 16u);
+    scales[to] = d | (minus_eight(d) << 16u);
     for (var i = 0u; i < 2u; i++) {  // low nibbles are elements 0 to 15, high ones 16 to 31
-        let a = word_at(at + 2u + 8u * i);
-        let b = word_at(at + 6u + 8u * i);
-        codes[4u * group + i] = nibbles(a) | (nibbles(b) << 16u);
-        codes[4u * group + 2u + i] = nibbles(a >> 4u) | (nibbles(b >> 4u) << 16u);
+        let run = at + 2u + 8u * i;
+        write_nibbles(4u * to + i, 2u, word_at(run), word_at(run + 4u));
     }
 }
