@@ -45,6 +45,7 @@ FLAGS = [
 ]
 WAIT_MS = 300_000
 SAMPLE_S = 0.1
+PORT = 8917  # two visits with one profile need one address
 
 #: Notes when things first hold, in milliseconds since navigation.
 WATCH = """
@@ -130,10 +131,24 @@ def visit(
         page.keyboard.press("Enter")
         if during:
             during(page)
-        page.wait_for_function("window.marks.first_token")
+        wait(page, "first_token")
         marks = page.evaluate("window.marks")
         marks["first_paint"] = page.evaluate(PAINT)
     return {"marks": {name: round(ms) for name, ms in marks.items()}, "received": received}
+
+
+def seen(page: Page, mark: str) -> bool:
+    """Whether the page got there."""
+    return bool(page.evaluate(f"Boolean(window.marks.{mark})"))
+
+
+def wait(page: Page, mark: str) -> None:
+    """Until the page gets there. Its content policy forbids Playwright's own way to wait."""
+    end = time.monotonic() + WAIT_MS / 1e3
+    while not seen(page, mark):
+        if time.monotonic() > end:
+            raise TimeoutError(f"no {mark}; the page shows: {page.inner_text('body')[:800]}")
+        time.sleep(SAMPLE_S)
 
 
 def renderers() -> list[psutil.Process]:
@@ -182,7 +197,7 @@ def memory(address: str) -> dict[str, Any]:
 
     def watch(page: Page) -> None:
         nonlocal peak, worker
-        while not page.evaluate("Boolean(window.marks.ready)"):
+        while not seen(page, "ready"):
             found = page.evaluate("performance.measureUserAgentSpecificMemory()")
             mine = {
                 "/".join(entry["types"]) or "other": entry["bytes"]
@@ -216,6 +231,7 @@ def python(folder: Path) -> dict[str, Any]:
             timeout_s=WAIT_MS / 1e3,
             log=Path(log.name),
             profile=folder,
+            port=PORT,
         )
 
 
