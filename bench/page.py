@@ -167,7 +167,8 @@ class Memory:
     """The page's renderer process, sampled while the block runs: bytes that are its own alone."""
 
     def __init__(self) -> None:
-        self.peak = self.first = 0
+        self.peak = 0
+        self.samples: list[tuple[int, int]] = []  # ms since the start, bytes
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample)
 
@@ -180,14 +181,22 @@ class Memory:
         self._thread.join()
 
     def _sample(self) -> None:
+        start = time.monotonic()
         while not self._stop.wait(SAMPLE_S):
-            for process in renderers():
-                try:
-                    own = process.memory_full_info().uss
-                except psutil.Error:
-                    continue
-                self.first = self.first or own
-                self.peak = max(self.peak, own)
+            # the page's process is the largest; the others are spare
+            own = max(
+                (nbytes for process in renderers() if (nbytes := private(process))), default=0
+            )
+            self.samples.append((round(1e3 * (time.monotonic() - start)), own))
+            self.peak = max(self.peak, own)
+
+
+def private(process: psutil.Process) -> int:
+    """Bytes of memory that are this process's alone; 0 when it is gone."""
+    try:
+        return int(process.memory_full_info().uss)
+    except psutil.Error:
+        return 0
 
 
 def memory(address: str) -> dict[str, Any]:
@@ -208,14 +217,25 @@ def memory(address: str) -> dict[str, Any]:
                 peak, worker = sum(mine.values()), mine
             time.sleep(SAMPLE_S)
 
-    with tempfile.TemporaryDirectory() as folder, Memory() as process:
+    with tempfile.TemporaryDirectory() as folder:
+        with Memory() as cold:
+            marks = visit(address, folder)["marks"]
+        with Memory() as warm:
+            visit(address, folder)
+    with tempfile.TemporaryDirectory() as folder:
         visit(address, folder, watch)
+    with tempfile.TemporaryDirectory() as folder, Memory() as base, profile(folder) as context:
+        page = context.new_page()
+        page.add_init_script(WATCH)
+        page.goto(f"{address}/?policy=server&server={address}")
+        wait(page, "python_runs")
     return {
         "what": "memory",
         "worker_peak_nbytes": peak,
         "worker_at_peak": worker,
-        "renderer_peak_uss": process.peak,
-        "renderer_first_uss": process.first,
+        "process_peak_nbytes": {"cold": cold.peak, "warm": warm.peak, "no_model": base.peak},
+        "marks": marks,
+        "samples": cold.samples,
     }
 
 
