@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from playwright.sync_api import Locator, Page, expect
 
+from e2e.browsers import ROOT
+
+#: Questions with the real model's tokens (tests/oracles/smollm2.py).
+ORACLE: dict[str, dict[str, Any]] = json.loads(
+    (ROOT / "tests" / "data" / "smollm2_oracle.json").read_text()
+)["prompts"]
 #: Pyodide starts in seconds on a quiet machine, and in more on one with two busy cores.
 BOOT_MS = 90_000
 #: The model comes onto a CPU that plays GPU, and answers there.
@@ -47,3 +56,10 @@ def shown_error(page: Page, code: str, timeout: float = BOOT_MS) -> Locator:
     expect(box.locator("[data-part=code]")).to_have_text(f"{code}:", timeout=timeout)
     expect(box).to_be_visible()
     return box
+
+
+def kept_offline(page: Page) -> None:
+    """Wait until the service worker has the whole site."""
+    kept = "caches.open('edgewise-site-1').then(kept => kept.match('build.json')).then(Boolean)"
+    while not page.evaluate(kept):  # wait_for_function needs eval, which the page forbids
+        page.wait_for_timeout(100)

@@ -1,7 +1,7 @@
 """A static host on this machine that tests can make fail.
 
 Serves a folder as a good static host does (isolation headers, Range, ETag, If-Range), forwards
-`/v1/` to a fallback server where one is named, answers as a model hub does where told to
+the API to a fallback server where one is named, answers as a model hub does where told to
 (redirect with `x-linked-etag`), notes every request, and fails in the ways that networks do: a
 flipped byte, a connection cut short, no host at all, no Range. Faults name bytes of the file, so
 a test need not know in which pieces the page asks for it.
@@ -77,7 +77,8 @@ class SiteServer:
     log         every Request, in order of arrival
     offline     while true, connections end without a byte
     ranges      while false, Range is not honoured and not offered
-    upstream    URL of the server that answers `/v1/`, or None: 404 as on a static host
+    upstream    URL of the server that answers `/v1/` and `/healthz`, or None: 404 as on a static
+                host
     """
 
     def __init__(self, root: Path) -> None:
@@ -206,7 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._head(HTTPStatus.NO_CONTENT, {"Access-Control-Allow-Headers": "*"}, 0)
             elif redirect := site.redirect_of(path):
                 self._head(HTTPStatus.FOUND, {"Location": redirect.to, **redirect.headers}, 0)
-            elif path.startswith("/v1/") and site.upstream:
+            elif site.upstream and (path.startswith("/v1/") or path == "/healthz"):
                 self._forward(site.upstream, body)
             else:
                 self._file(path)

@@ -7,25 +7,20 @@ asserted, so that every token has to be the oracle's.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from e2e.asking import ANSWER_MS, answer, ask, exchange, new_conversation, token_ids
-from e2e.browsers import ROOT, engines
+from e2e.asking import ANSWER_MS, ORACLE, answer, ask, exchange, fact, new_conversation, token_ids
+from e2e.browsers import engines
 from e2e.conftest import BUILT_SITE
 from e2e.server import SiteServer
 
-ORACLE: dict[str, dict[str, Any]] = json.loads(
-    (ROOT / "tests" / "data" / "smollm2_oracle.json").read_text()
-)["prompts"]
 CLOSE = 1e-3
 N_TOKENS = 32
 MINUTES_S = 600
@@ -55,6 +50,7 @@ def answers_all(page: Page, where: str) -> None:
 def test_on_this_device(page: Page, site: SiteServer) -> None:
     page.goto(f"{site.url}/?policy=local&tokens={N_TOKENS}")
     answers_all(page, "webgpu")
+    assert "compiled by Python here" in fact(page, "Plan")
     expect(page.get_by_role("status")).to_have_text("Ready. Answers are made on this device.")
     assert not [request for request in site.log if request.method == "POST"]
 

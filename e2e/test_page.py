@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from e2e.asking import BOOT_MS, ask, exchange, shown_error
+from e2e.asking import BOOT_MS, ask, exchange, kept_offline, shown_error
 from e2e.browsers import ROOT, engines
 from e2e.server import SiteServer, serve_asgi
 
@@ -281,9 +281,7 @@ def test_second_visit_without_a_network(chat: Page, site: SiteServer) -> None:
     """The service worker has the page, Python and Edgewise; only the server is somewhere else."""
     ask(chat, "one")
     exchange(chat, 1, "done")
-    kept = "caches.open('edgewise-site-1').then(kept => kept.match('build.json')).then(Boolean)"
-    while not chat.evaluate(kept):  # wait_for_function needs eval, which the page forbids
-        chat.wait_for_timeout(100)
+    kept_offline(chat)
     site.offline = True
     chat.goto(chat.url)
     ask(chat, "two")

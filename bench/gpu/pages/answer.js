@@ -42,7 +42,9 @@ report(async () => {
   const { prompts } = await (await fetch("smollm2_oracle.json")).json();
   const start = performance.now();
   const count = query.small ? 4 : 32;
+  const loaded = new Promise((resolve) => frame.addEventListener("load", resolve, { once: true }));
   frame.src = `index.html?policy=local&tokens=${count}`;
+  await loaded; // its scripts listen from then on
   const answers = [];
   let number = 0;
   const cases = /** @type {any[]} */ (Object.values(prompts)).slice(0, query.small ? 1 : 5);

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import wgpu
@@ -244,10 +245,11 @@ class NativeExecutable:
 
     async def run(self, program: str, bindings: Mapping[str, int]) -> None:
         """Run one program once."""
-        self._write_slot(0, bindings, None)
-        encoder = self._device.create_command_encoder()
-        self._encode(encoder, self._programs[program], bindings, 0)
-        self._device.queue.submit([encoder.finish()])
+        with _live():
+            self._write_slot(0, bindings, None)
+            encoder = self._device.create_command_encoder()
+            self._encode(encoder, self._programs[program], bindings, 0)
+            self._device.queue.submit([encoder.finish()])
 
     async def generate(self, request: GenerateRequest) -> AsyncIterator[list[int]]:
         """New tokens in batches; ends with a stop token, the count asked for, or `cancel`."""
@@ -293,10 +295,15 @@ class NativeExecutable:
     def _put(self, buffer: int, at: int, data: bytes | memoryview) -> None:
         """Write whole words; the queue takes no other sizes."""
         whole = data if len(data) % 4 == 0 else bytes(data) + bytes(-len(data) % 4)
-        self._device.queue.write_buffer(self._buffers[buffer], at, whole)
+        with _live():
+            self._device.queue.write_buffer(self._buffers[buffer], at, whole)
 
     def _submit(self, program: str, runs: list[tuple[dict[str, int], float]]) -> Any:
         """Queue runs of a program; the buffer that gets the token of each."""
+        with _live():
+            return self._queue(program, runs)
+
+    def _queue(self, program: str, runs: list[tuple[dict[str, int], float]]) -> Any:
         usage = wgpu.BufferUsage
         read = self._device.create_buffer(size=4 * len(runs), usage=usage.MAP_READ | usage.COPY_DST)
         token = self.plan.values["token"]
@@ -339,13 +346,21 @@ def _groups(c: Count, bindings: Mapping[str, int]) -> int:
     return max(0, -(-total // c.divisor))
 
 
+@contextmanager
+def _live() -> Iterator[None]:
+    """DeviceLostError for whatever wgpu says once its device is gone, HostError for the rest."""
+    try:
+        yield
+    except wgpu.GPUError as exc:
+        kind = DeviceLostError if "lost" in str(exc) else HostError
+        raise kind("the GPU device", got=str(exc), need="a live device") from exc
+
+
 def _take(pending: tuple[Any, int]) -> list[int]:
     """Tokens of a finished submission. Raises DeviceLostError when the device is gone."""
     buffer, n = pending
-    try:
+    with _live():
         buffer.map_sync(wgpu.MapMode.READ)
-    except wgpu.GPUError as exc:
-        raise DeviceLostError("reading tokens", got=str(exc), need="a live device") from exc
     tokens = struct.unpack(f"<{n}i", bytes(buffer.read_mapped()))
     buffer.destroy()
     return list(tokens)
