@@ -45,6 +45,7 @@ FLAGS = [
 ]
 WAIT_MS = 300_000
 SAMPLE_S = 0.1
+PORT = 8917  # two visits with one profile need one address
 
 #: Notes when things first hold, in milliseconds since navigation.
 WATCH = """
@@ -130,10 +131,24 @@ def visit(
         page.keyboard.press("Enter")
         if during:
             during(page)
-        page.wait_for_function("window.marks.first_token")
+        wait(page, "first_token")
         marks = page.evaluate("window.marks")
         marks["first_paint"] = page.evaluate(PAINT)
     return {"marks": {name: round(ms) for name, ms in marks.items()}, "received": received}
+
+
+def seen(page: Page, mark: str) -> bool:
+    """Whether the page got there."""
+    return bool(page.evaluate(f"Boolean(window.marks.{mark})"))
+
+
+def wait(page: Page, mark: str) -> None:
+    """Until the page gets there. Its content policy forbids Playwright's own way to wait."""
+    end = time.monotonic() + WAIT_MS / 1e3
+    while not seen(page, mark):
+        if time.monotonic() > end:
+            raise TimeoutError(f"no {mark}; the page shows: {page.inner_text('body')[:800]}")
+        time.sleep(SAMPLE_S)
 
 
 def renderers() -> list[psutil.Process]:
@@ -152,7 +167,8 @@ class Memory:
     """The page's renderer process, sampled while the block runs: bytes that are its own alone."""
 
     def __init__(self) -> None:
-        self.peak = self.first = 0
+        self.peak = 0
+        self.samples: list[tuple[int, int]] = []  # ms since the start, bytes
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample)
 
@@ -165,14 +181,22 @@ class Memory:
         self._thread.join()
 
     def _sample(self) -> None:
+        start = time.monotonic()
         while not self._stop.wait(SAMPLE_S):
-            for process in renderers():
-                try:
-                    own = process.memory_full_info().uss
-                except psutil.Error:
-                    continue
-                self.first = self.first or own
-                self.peak = max(self.peak, own)
+            # the page's process is the largest; the others are spare
+            own = max(
+                (nbytes for process in renderers() if (nbytes := private(process))), default=0
+            )
+            self.samples.append((round(1e3 * (time.monotonic() - start)), own))
+            self.peak = max(self.peak, own)
+
+
+def private(process: psutil.Process) -> int:
+    """Bytes of memory that are this process's alone; 0 when it is gone."""
+    try:
+        return int(process.memory_full_info().uss)
+    except psutil.Error:
+        return 0
 
 
 def memory(address: str) -> dict[str, Any]:
@@ -182,7 +206,7 @@ def memory(address: str) -> dict[str, Any]:
 
     def watch(page: Page) -> None:
         nonlocal peak, worker
-        while not page.evaluate("Boolean(window.marks.ready)"):
+        while not seen(page, "ready"):
             found = page.evaluate("performance.measureUserAgentSpecificMemory()")
             mine = {
                 "/".join(entry["types"]) or "other": entry["bytes"]
@@ -193,14 +217,25 @@ def memory(address: str) -> dict[str, Any]:
                 peak, worker = sum(mine.values()), mine
             time.sleep(SAMPLE_S)
 
-    with tempfile.TemporaryDirectory() as folder, Memory() as process:
+    with tempfile.TemporaryDirectory() as folder:
+        with Memory() as cold:
+            marks = visit(address, folder)["marks"]
+        with Memory() as warm:
+            visit(address, folder)
+    with tempfile.TemporaryDirectory() as folder:
         visit(address, folder, watch)
+    with tempfile.TemporaryDirectory() as folder, Memory() as base, profile(folder) as context:
+        page = context.new_page()
+        page.add_init_script(WATCH)
+        page.goto(f"{address}/?policy=server&server={address}")
+        wait(page, "python_runs")
     return {
         "what": "memory",
         "worker_peak_nbytes": peak,
         "worker_at_peak": worker,
-        "renderer_peak_uss": process.peak,
-        "renderer_first_uss": process.first,
+        "process_peak_nbytes": {"cold": cold.peak, "warm": warm.peak, "no_model": base.peak},
+        "marks": marks,
+        "samples": cold.samples,
     }
 
 
@@ -216,6 +251,7 @@ def python(folder: Path) -> dict[str, Any]:
             timeout_s=WAIT_MS / 1e3,
             log=Path(log.name),
             profile=folder,
+            port=PORT,
         )
 
 

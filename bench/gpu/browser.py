@@ -67,8 +67,8 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, folders: Sequence[Path]) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, folders: Sequence[Path], port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
         self.folders = folders
         self.results: queue.Queue[str] = queue.Queue()
 
@@ -142,9 +142,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(folders: Sequence[Path]) -> Iterator[Server]:
-    """The folders, served until the block ends."""
-    server = Server(folders)
+def serving(folders: Sequence[Path], port: int = 0) -> Iterator[Server]:
+    """The folders, served until the block ends; on a free port unless one is named."""
+    server = Server(folders, port)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -163,15 +163,21 @@ def report(
     timeout_s: float,
     log: Path,
     profile: Path | None = None,
+    port: int = 0,
 ) -> dict[str, Any]:
     """Open `page` ("name.html?query") in a fresh browser and return the JSON that it posts.
 
     log      where the browser's own output goes.
-    profile  a profile to keep, for a second visit; a new one each time unless given.
+    profile  a profile to keep, for a second visit (on the same port, since caches belong to an
+             address); a new one each time unless given.
 
     Raises Failed when the page posts an `error`, or nothing in time.
     """
-    with serving(folders) as server, tempfile.TemporaryDirectory() as fresh, log.open("w") as out:
+    with (
+        serving(folders, port) as server,
+        tempfile.TemporaryDirectory() as fresh,
+        log.open("w") as out,
+    ):
         flags = [*FLAGS, *(SOFTWARE if software else HARDWARE)]
         address = f"http://127.0.0.1:{server.server_address[1]}/{page}"
         libraries = f"{chromium.parent}:{os.environ.get('LD_LIBRARY_PATH', '')}"
