@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
@@ -46,7 +47,8 @@ def token_ids(page: Page, number: int) -> list[int]:
 
 def fact(page: Page, name: str) -> str:
     """A line of the page's report: its value and what is said of it; "" while it is not there."""
-    row = page.locator("#facts > div", has=page.locator("dt", has_text=name))
+    title = page.locator("dt", has_text=re.compile(f"^{re.escape(name)}$"))
+    row = page.locator("#facts > div", has=title)
     return " ".join(row.locator("dd").all_text_contents())
 
 
