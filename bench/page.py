@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -296,6 +297,7 @@ def main() -> None:
     rows = []
     with given.out.open("w") as out:
         for row in measure(given.visits):
+            row["load_average"] = os.getloadavg()[0]  # what else this machine was doing
             print(json.dumps(row)[:1500], flush=True)
             print(json.dumps(row), file=out, flush=True)
             rows.append(row)

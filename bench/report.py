@@ -31,10 +31,22 @@ class Engine:
     ours: bool
 
 
+def ours(results: dict[str, Any]) -> dict[str, Any]:
+    """Edgewise's results by step; `best` only where it was not measured with the others."""
+    found = {step: result for step, result in results.items() if "dispatches" in result}
+    again = found.get("best")
+    if again and f"edgewise-{again['plan']}" in found:
+        del found["best"]
+    return found
+
+
 def engines(results: dict[str, Any]) -> list[Engine]:
     """Every engine and variant, fastest decode first."""
     found = []
+    mine = ours(results)
     for step, result in results.items():
+        if "dispatches" in result and step not in mine:
+            continue
         if "decode" not in result or "prefill" not in result:
             continue
         prefill = {n: row["tokens_per_s"] for n, row in result["prefill"].items()}
@@ -45,9 +57,7 @@ def engines(results: dict[str, Any]) -> list[Engine]:
             decode = result["decode"]["median"]
             details = [result.get("build"), result.get("precision")]
             name = ", ".join([result["engine"], *filter(None, details)])
-        if step != "best":
-            ours = name.startswith("Edgewise")
-            found.append(Engine(name, result["load_ms"], prefill, decode, ours))
+        found.append(Engine(name, result["load_ms"], prefill, decode, step in mine))
     return sorted(found, key=lambda engine: -engine.decode)
 
 
@@ -83,7 +93,7 @@ def comparison(found: Sequence[Engine]) -> str:
 
 def paces(results: dict[str, Any]) -> str:
     """Decode by how many steps are submitted at once and in flight."""
-    plans = [r for step, r in results.items() if step.startswith("edgewise-")]
+    plans = list(ours(results).values())
     header = ["batch / in flight", *(plan["plan"] for plan in plans)]
     keys = [(row["batch"], row["in_flight"]) for row in plans[0]["decode"]] if plans else []
     rows = []
@@ -155,10 +165,9 @@ def main() -> None:
     found = engines(results)
     print(comparison(found), "\n")
     print(paces(results), "\n")
-    for step, result in results.items():
-        if step.startswith("edgewise-") and result.get("gpu"):
-            print(kernels(result, "decode"), "\n")
-            print(kernels(result, "prefill"), "\n")
+    for result in list(ours(results).values())[:1]:
+        print(kernels(result, "decode"), "\n")
+        print(kernels(result, "prefill"), "\n")
     if given.picture:
         device = results["facts"]["facts"]["name"] if "facts" in results else "unknown device"
         given.picture.write_text(picture(found, device))

@@ -117,8 +117,8 @@ def wllama(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def ort(bench: Bench) -> Iterator[tuple[str, dict[str, Any]]]:
     """The peer on ONNX Runtime."""
-    precisions = ["f32"] if bench.software else ["f32", "f16"]
-    for build, sort in [("jspi", sort) for sort in precisions] + [("webgpu", "f32")]:
+    half = [] if bench.software else [("jspi", "f16")]
+    for build, sort in [("jspi", "f32"), ("webgpu", "f32"), *half]:
         query = {"build": build, "precision": sort, **bench.counts}
         yield f"ort-{build}-{sort}", bench.page("ort", query, 100)
 

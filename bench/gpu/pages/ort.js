@@ -36,7 +36,9 @@ report(async () => {
   const empty = () => {
     /** @type {Record<string, any>} */
     const past = {};
-    const none = half16 ? new Uint16Array(0) : new Float32Array(0);
+    // newer browsers have a type of their own for float16
+    const Half = Reflect.get(globalThis, "Float16Array") ?? Uint16Array;
+    const none = half16 ? new Half(0) : new Float32Array(0);
     for (let i = 0; i < layers; i++) for (const k of ["key", "value"])
       past[`past_key_values.${i}.${k}`] = new ort.Tensor(kind, none, [1, heads, 0, head]);
     return past;
