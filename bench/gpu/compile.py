@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from edgewise.dtypes import DType
-from edgewise.graph.graph import specialise
 from edgewise.passes import pipeline
 from edgewise.plan.plan import Plan
-from edgewise.runtime.programs import IMPORTERS
+from edgewise.runtime.programs import IMPORTERS, compile_graph
 from edgewise.store.manifest import Manifest
 from edgewise.targets.device import DeviceFacts
-from edgewise.targets.webgpu.compile import compile_plan
 
 CONTEXT = 2048
 
@@ -65,15 +63,7 @@ def compiled(variant: Variant, manifest: Manifest, facts: DeviceFacts) -> Plan:
         activation=variant.activation,
     )
     graph, _ = pipeline.run(graph)
-    programs = {"prefill": graph, "decode": specialise(graph, {"seq": 1})}
-    return compile_plan(
-        programs,
-        manifest.tensors,
-        facts,
-        features=variant.features,
-        feedback={"token": "tokens"},
-        draw=("settings", 4),
-    )
+    return compile_graph(graph, manifest, facts, variant.features)
 
 
 def compile_all(facts: dict[str, Any], manifest: Path, folder: Path) -> list[dict[str, Any]]:

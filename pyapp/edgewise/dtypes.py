@@ -39,4 +39,3 @@ class DType(StrEnum):
 
 
 FLOATS = frozenset(t for t in DType if t.is_float)
-INTEGERS = frozenset(DType) - FLOATS

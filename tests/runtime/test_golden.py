@@ -78,8 +78,8 @@ def _no_tensor(constant: object) -> Any:
 def test_this_device_passes(activation: DType, fallback: bool) -> None:
     device = NativeDevice(read)
     device.facts = facts(device, fallback=fallback)
-    features = device.facts.features
-    assert asyncio.run(golden.check(device, activation, features)) is None
+    code = golden.plan(device, activation, device.facts.features)
+    assert asyncio.run(golden.check(device, code, activation)) is None
 
 
 def test_wrong_float16_falls_to_float32(tmp_path: Any) -> None:

@@ -100,10 +100,10 @@ def plan(device: Device, activation: DType, features: frozenset[str]) -> str:
     return compile_plan(programs, {}, device.facts, features=features).to_json()
 
 
-async def check(device: Device, activation: DType, features: frozenset[str]) -> str | None:
-    """None when the device passes, else a sentence with the error that was found."""
+async def check(device: Device, code: str, activation: DType) -> str | None:
+    """Run `code`, the check's plan: None when the device passes, else what was found wrong."""
     try:
-        executable = await device.load(plan(device, activation, features), WeightFile(()), _ignore)
+        executable = await device.load(code, WeightFile(()), _ignore)
     except EdgewiseError as error:
         return f"the check's kernels do not run: {error.what}: {error.got}"
     try:

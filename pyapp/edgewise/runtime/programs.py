@@ -89,7 +89,7 @@ def build_plan(manifest: Manifest, facts: DeviceFacts, variant: Variant, max_con
         debug.say(debug.GRAPHS, "passes", str(note))
     if facts.target == "reference":
         return reference_plan(graph, manifest.tensors).to_json()
-    plan = _compile(graph, manifest, facts, variant)
+    plan = compile_graph(graph, manifest, facts, variant.features)
     debug.say(debug.TIMINGS, "plan", lambda: summary(plan))
     for kernel in plan.kernels:
         debug.say(debug.KERNELS, f"kernel {kernel.name}", kernel.code)
@@ -98,13 +98,16 @@ def build_plan(manifest: Manifest, facts: DeviceFacts, variant: Variant, max_con
     return text
 
 
-def _compile(graph: Graph, manifest: Manifest, facts: DeviceFacts, variant: Variant) -> Plan:
+def compile_graph(
+    graph: Graph, manifest: Manifest, facts: DeviceFacts, features: frozenset[str]
+) -> Plan:
+    """Prefill and decode of a language model's graph; its token is the next run's input."""
     programs = {"prefill": graph, "decode": specialise(graph, {"seq": 1})}
     return compile_plan(
         programs,
         manifest.tensors,
         facts,
-        features=variant.features,
+        features=features,
         feedback={"token": "tokens"},
         draw=("settings", 4),
     )

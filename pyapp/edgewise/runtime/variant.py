@@ -89,7 +89,7 @@ async def _checked(store: ObjectStore, device: Device, variant: Variant) -> str 
     kept = await store.get_text(name)
     if kept is not None:
         return str(json.loads(kept)) if json.loads(kept) else None
-    wrong = await golden.check(device, variant.activation, variant.features)
+    wrong = await golden.check(device, code, variant.activation)
     with suppress(QuotaError):  # it is checked again next time
         await store.put_text(name, json.dumps(wrong))
     return wrong
