@@ -184,10 +184,9 @@ class GraphBuilder:
 
 def _method(op: Op) -> Callable[..., Any]:
     variadic = op.inputs[0].variadic
-    n_inputs = 1 if variadic else len(op.inputs)
-    names = [row.name for row in op.inputs]
+    inputs = [snake(row.name) for row in op.inputs]
     params = {snake(param.name): param for param in op.attrs}
-    order = [snake(name) for name in names] + list(params)
+    order = [snake(name) for name in op.order]
 
     def method(self: GraphBuilder, *args: Any, **kwargs: Any) -> Any:
         given = dict(zip(order, args, strict=False)) | kwargs
@@ -195,7 +194,7 @@ def _method(op: Op) -> Callable[..., Any]:
             got, need = f"{len(args)} and {sorted(kwargs)}", f"({', '.join(order)})"
             where = "/".join(self._origin)
             raise GraphError(f"{op.name} arguments", got=got, need=need, where=where)
-        values = [given.get(name) for name in order[:n_inputs]]
+        values = [given.get(name) for name in inputs]
         attrs: dict[str, Attr] = {}
         try:
             for name, param in params.items():

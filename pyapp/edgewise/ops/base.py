@@ -2,6 +2,8 @@
 
 A row (`Op`) gives an operator's inputs, attributes, shape rule and its meaning: a NumPy function
 for the operators of the W3C WebNN specification, a decomposition into those for our composites.
+Where the specification gives one of its operators in terms of others, the row has both, and a
+target without a kernel for it runs the decomposition.
 `shape`, `reference` and `decompose` share one calling convention: inputs by position, attributes
 by keyword. The builder's method, the verifier's check, the reference target and the conformance
 tests come from the row. Imports no NumPy: `reference` is handed the module.
@@ -21,7 +23,10 @@ from ..errors import DTypeError, EdgewiseError, GraphError, ShapeError
 Shape: TypeAlias = tuple[Dim, ...]
 Type: TypeAlias = tuple[DType, Shape]
 Attr: TypeAlias = int | float | bool | str | DType | Dim | tuple["Attr", ...]
-Kind = Literal["int", "float", "bool", "dtype", "dim", "ints", "dims", "int|ints"]
+Kind = Literal[
+    "int", "float", "number", "bool", "str", "dtype", "dim", "ints", "floats", "strs", "dims",
+    "int|ints",
+]  # fmt: skip
 
 REQUIRED = "required"
 
@@ -94,8 +99,8 @@ class Op:
     name       the WebNN method, verbatim; the builder's method is the same in snake_case
     shape      (*values, **attrs) -> the data type and shape of each output
     reference  (xp, *arrays, **attrs) -> array or tuple of arrays; data types come as NumPy names
-    decompose  (builder, *values, **attrs) -> value or tuple of values; composites only
-    wgsl       an expression over {x}, or over the names of the inputs; {T} is the output's type
+    decompose  (builder, *values, **attrs) -> value or tuple of values
+    wgsl       an expression over inputs and attributes, such as {input}; {T} is the output's type
     in_place   output index -> index of the input, a state, that it is the next version of
     several    whether the builder's method returns a tuple
     """
@@ -117,14 +122,29 @@ class Op:
         """The builder's method: `reduceSum` -> `reduce_sum`."""
         return snake(self.name)
 
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The positional order of the method's arguments.
+
+        As the specification has it for its own operators (what must be given, then the options);
+        the table's for composites, which have no `spec`.
+        """
+        inputs, attrs = [row.name for row in self.inputs], [param.name for param in self.attrs]
+        if not self.spec:
+            return (*inputs, *attrs)
+        options = {row.name for row in self.inputs if row.optional}
+        options |= {param.name for param in self.attrs if param.default != REQUIRED}
+        every = (*inputs, *attrs)
+        return (*(n for n in every if n not in options), *(n for n in every if n in options))
+
 
 OPS: dict[str, Op] = {}
 
 
 def register(op: Op) -> None:
-    """Add a row to the table. A name is taken once, and a row has exactly one meaning."""
+    """Add a row to the table. A name is taken once, and a row has a meaning."""
     assert op.name not in OPS, f"two rows for {op.name=}"
-    assert (op.reference is None) != (op.decompose is None), f"one meaning for {op.name=}"
+    assert op.reference is not None or op.decompose is not None, f"a meaning for {op.name=}"
     OPS[op.name] = op
 
 
@@ -143,14 +163,27 @@ def coerce(param: Param, given: object) -> Attr:
         return given
     if kind == "bool" and isinstance(given, bool):
         return given
-    if kind == "float" and isinstance(given, int | float) and not isinstance(given, bool):
-        return float(given)
+    if kind == "str" and isinstance(given, str) and not isinstance(given, DType):
+        return given
+    if kind == "float" and _is_number(given):
+        return float(given)  # type: ignore[arg-type]
+    if kind == "number" and _is_number(given):
+        return given  # type: ignore[return-value]
+    if kind == "floats" and isinstance(given, list | tuple) and all(map(_is_number, given)):
+        return tuple(map(float, given))
+    words = kind == "strs" and isinstance(given, list | tuple)
+    if words and all(isinstance(each, str) for each in given):  # type: ignore[attr-defined]
+        return tuple(given)  # type: ignore[arg-type]
     if kind in ("int", "dim", "int|ints") and _is_dim(given, kind == "dim"):
         return given  # type: ignore[return-value]
     listed = kind in ("ints", "dims", "int|ints") and isinstance(given, list | tuple)
     if listed and all(_is_dim(each, kind == "dims") for each in given):  # type: ignore[attr-defined]
         return tuple(given)  # type: ignore[arg-type]
     raise GraphError(f"attribute {param.name!r}", got=repr(given), need=f"kind {kind}")
+
+
+def _is_number(given: object) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool)
 
 
 def _is_dim(given: object, symbolic: bool) -> bool:

@@ -60,18 +60,23 @@ BINARY: dict[str, tuple[Reference, str, Tolerance]] = {
 }  # fmt: skip
 
 UNARY: dict[str, tuple[frozenset[DType], Reference, str, Tolerance]] = {
-    "abs": (SIGNED, lambda xp, x: xp.abs(x), "abs({x})", EXACT),
-    "neg": (SIGNED, lambda xp, x: -x, "-{x}", EXACT),
-    "exp": (FLOATS, lambda xp, x: xp.exp(x), "exp({x})", _ulp(32, 1)),
-    "log": (FLOATS, lambda xp, x: xp.log(x), "log({x})", _ulp(8, 8)),
-    "sqrt": (FLOATS, lambda xp, x: xp.sqrt(x), "sqrt({x})", _ulp(1, 1)),
-    "reciprocal": (FLOATS, lambda xp, x: x.dtype.type(1) / x, "1 / {x}", _ulp(2, 2)),
-    "sin": (FLOATS, lambda xp, x: xp.sin(x), "sin({x})", _atol(2**-10, 2**-9)),
-    "cos": (FLOATS, lambda xp, x: xp.cos(x), "cos({x})", _atol(2**-10, 2**-9)),
-    "sigmoid": (FLOATS, _sigmoid, "1 / (1 + exp(-{x}))", _ulp(34, 10)),
+    "abs": (SIGNED, lambda xp, x: xp.abs(x), "abs({input})", EXACT),
+    "neg": (SIGNED, lambda xp, x: -x, "-{input}", EXACT),
+    "exp": (FLOATS, lambda xp, x: xp.exp(x), "exp({input})", _ulp(32, 1)),
+    "log": (FLOATS, lambda xp, x: xp.log(x), "log({input})", _ulp(8, 8)),
+    "sqrt": (FLOATS, lambda xp, x: xp.sqrt(x), "sqrt({input})", _ulp(1, 1)),
+    "reciprocal": (FLOATS, lambda xp, x: x.dtype.type(1) / x, "1 / {input}", _ulp(2, 2)),
+    "sin": (FLOATS, lambda xp, x: xp.sin(x), "sin({input})", _atol(2**-10, 2**-9)),
+    "cos": (FLOATS, lambda xp, x: xp.cos(x), "cos({input})", _atol(2**-10, 2**-9)),
+    "sigmoid": (FLOATS, _sigmoid, "1 / (1 + exp(-{input}))", _ulp(34, 10)),
     # some drivers make tanh from exp and overflow; tanh(15) is 1 in float32
-    "tanh": (FLOATS, lambda xp, x: xp.tanh(x), "tanh(clamp({x}, -15, 15))", _atol(2**-10, 2**-9)),
-    "identity": (ANY, lambda xp, x: x, "{x}", EXACT),
+    "tanh": (
+        FLOATS,
+        lambda xp, x: xp.tanh(x),
+        "tanh(clamp({input}, -15, 15))",
+        _atol(2**-10, 2**-9),
+    ),
+    "identity": (ANY, lambda xp, x: x, "{input}", EXACT),
 }
 
 COMPARE: dict[str, tuple[Reference, str]] = {
@@ -105,7 +110,7 @@ for _name, (_reference, _wgsl, _tolerance) in BINARY.items():
 
 for _name, (_dtypes, _reference, _wgsl, _tolerance) in UNARY.items():
     register(Op(
-        _name, (In("x", _dtypes),), shape.like,
+        _name, (In("input", _dtypes),), shape.like,
         reference=_reference, wgsl=_wgsl, tolerance=_tolerance, spec="#api-mlgraphbuilder-unary",
     ))  # fmt: skip
 
@@ -124,9 +129,11 @@ register(Op(
 ))  # fmt: skip
 
 register(Op(
-    "where", (In("condition", BOOL), In("a", ANY), In("b", ANY, like="a")), shape.elementwise,
+    "where",
+    (In("condition", BOOL), In("trueValue", ANY), In("falseValue", ANY, like="trueValue")),
+    shape.elementwise,
     reference=lambda xp, condition, a, b: xp.where(condition != 0, a, b),
-    wgsl="select({b}, {a}, {condition} != 0)", tolerance=EXACT,
+    wgsl="select({falseValue}, {trueValue}, {condition} != 0)", tolerance=EXACT,
     spec="#api-mlgraphbuilder-where",
 ))  # fmt: skip
 
@@ -136,6 +143,6 @@ def _cast_type(x: Value, *, type: DType) -> list[Type]:
 
 
 register(Op(
-    "cast", (In("x", ANY),), _cast_type, attrs=(Param("type", "dtype"),),
-    reference=_cast, wgsl="{T}({x})", tolerance=EXACT, spec="#api-mlgraphbuilder-cast",
+    "cast", (In("input", ANY),), _cast_type, attrs=(Param("type", "dtype"),),
+    reference=_cast, wgsl="{T}({input})", tolerance=EXACT, spec="#api-mlgraphbuilder-cast",
 ))  # fmt: skip

@@ -40,7 +40,7 @@ register(Op(
 ))  # fmt: skip
 
 register(Op(
-    "softmax", (In("x", FLOATS),), _softmax, attrs=(Param("axis", "int"),),
+    "softmax", (In("input", FLOATS),), _softmax, attrs=(Param("axis", "int"),),
     reference=_softmax_reference,
     tolerance=Tolerance("ULP", 3, 3, lambda x, axis: x[axis] + 1),
     spec="#api-mlgraphbuilder-softmax-method",

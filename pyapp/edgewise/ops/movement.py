@@ -125,31 +125,31 @@ def _scatter_reference(xp: Any, x: Any, indices: Any, updates: Any, *, axis: int
 
 
 register(Op(
-    "reshape", (In("x", ANY),), _reshape, attrs=(Param("newShape", "dims"),),
+    "reshape", (In("input", ANY),), _reshape, attrs=(Param("newShape", "dims"),),
     reference=lambda xp, x, newShape: x.reshape(newShape),
     tolerance=EXACT, spec="#api-mlgraphbuilder-reshape-method",
 ))  # fmt: skip
 
 register(Op(
-    "expand", (In("x", ANY),), _expand, attrs=(Param("newShape", "dims"),),
+    "expand", (In("input", ANY),), _expand, attrs=(Param("newShape", "dims"),),
     reference=lambda xp, x, newShape: xp.broadcast_to(x, newShape),
     tolerance=EXACT, spec="#api-mlgraphbuilder-expand",
 ))  # fmt: skip
 
 register(Op(
-    "transpose", (In("x", ANY),), _transpose, attrs=(Param("permutation", "ints", None),),
+    "transpose", (In("input", ANY),), _transpose, attrs=(Param("permutation", "ints", None),),
     reference=lambda xp, x, permutation=None: xp.transpose(x, permutation),
     tolerance=EXACT, spec="#api-mlgraphbuilder-transpose",
 ))  # fmt: skip
 
 register(Op(
-    "slice", (In("x", ANY),), _slice,
+    "slice", (In("input", ANY),), _slice,
     attrs=(Param("starts", "dims"), Param("sizes", "dims"), Param("strides", "ints", None)),
     reference=_slice_reference, tolerance=EXACT, spec="#api-mlgraphbuilder-slice",
 ))  # fmt: skip
 
 register(Op(
-    "split", (In("x", ANY),), _split,
+    "split", (In("input", ANY),), _split,
     attrs=(Param("splits", "int|ints"), Param("axis", "int", 0)),
     reference=_split_reference, several=True, tolerance=EXACT, spec="#api-mlgraphbuilder-split",
 ))  # fmt: skip
@@ -161,14 +161,14 @@ register(Op(
 ))  # fmt: skip
 
 register(Op(
-    "gather", (In("x", ANY), In("indices", INDICES)), _gather, attrs=(Param("axis", "int", 0),),
+    "gather", (In("input", ANY), In("indices", INDICES)), _gather, attrs=(Param("axis", "int", 0),),
     reference=lambda xp, x, indices, axis=0: xp.take(
         x, _wrapped(xp, indices, x.shape[axis]), axis),
     tolerance=EXACT, spec="#api-mlgraphbuilder-gather",
 ))  # fmt: skip
 
 register(Op(
-    "scatterElements", (In("x", ANY), In("indices", INDICES), In("updates", ANY, like="x")),
+    "scatterElements", (In("input", ANY), In("indices", INDICES), In("updates", ANY, like="input")),
     _scatter, attrs=(Param("axis", "int", 0),),
     reference=_scatter_reference, tolerance=EXACT, spec="#api-mlgraphbuilder-scatterelements",
 ))  # fmt: skip

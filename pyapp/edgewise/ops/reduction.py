@@ -87,13 +87,13 @@ REDUCTIONS: dict[str, tuple[frozenset[DType], Callable[..., Any], Tolerance]] = 
 
 for _name, (_dtypes, _fold, _tolerance) in REDUCTIONS.items():
     register(Op(
-        _name, (In("x", _dtypes),), _reduced,
+        _name, (In("input", _dtypes),), _reduced,
         attrs=(Param("axes", "ints", None), Param("keepDimensions", "bool", False)),
         reference=_reference(_fold), tolerance=_tolerance, spec="#api-mlgraphbuilder-reduce",
     ))  # fmt: skip
 
 register(Op(
-    "argMax", (In("x", ANY),), _arg_max,
+    "argMax", (In("input", ANY),), _arg_max,
     attrs=(Param("axis", "int"), Param("keepDimensions", "bool", False),
            Param("outputDataType", "dtype", DType.INT32)),
     reference=lambda xp, x, axis, keepDimensions, outputDataType: xp.asarray(
@@ -102,7 +102,7 @@ register(Op(
 ))  # fmt: skip
 
 register(Op(
-    "cumulativeSum", (In("x", SUMMABLE),), _cumulative,
+    "cumulativeSum", (In("input", SUMMABLE),), _cumulative,
     attrs=(Param("axis", "int"), Param("exclusive", "bool", False),
            Param("reversed", "bool", False)),
     reference=_cumulative_reference,

@@ -1,4 +1,4 @@
-"""Replaces composites by their decompositions, for a target that has no kernel for them."""
+"""Replaces operators by their decompositions, for a target that has no kernel for them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from ..ops.base import Op
 from .base import Note, PassResult
 from .clean import with_nodes
 
+#: What NumPy itself defines: W3C WebNN's operators. The rest are composites.
+DEFINED = frozenset(name for name, row in OPS.items() if row.reference is not None)
 
-def decompose(graph: Graph, keep: Container[str] = ()) -> PassResult:
-    """Expand every composite that is not in `keep`, until only rows and `keep` are left.
+
+def decompose(graph: Graph, keep: Container[str] = DEFINED) -> PassResult:
+    """Expand every operator that is not in `keep` and has a decomposition, and what comes of it.
 
         y: float32[2, 8] = swiglu(gate, up) @ "blk.0"
         ->
