@@ -54,7 +54,7 @@ def test_runs_at_every_size(host: CPythonHost, target: Target) -> None:
         y = model.run_sync({"x": x, "c": c})["y"]
         assert y.dtype == np.float32
         np.testing.assert_array_equal(y, x * 2 + c)
-    raw = model.run_sync({"x": x.tobytes(), "c": memoryview(c)}, {"seq": 5})["y"]
+    raw = model.run_sync({"x": x.tobytes(), "c": memoryview(c.tobytes())}, {"seq": 5})["y"]
     np.testing.assert_array_equal(raw, y)
     assert model.report.facts.target == target
     assert str(model.report.nbytes) in str(model.report)
@@ -87,6 +87,7 @@ def test_wrong_inputs_are_named(
 
 def test_wrong_types_and_bytes_are_named(host: CPythonHost) -> None:
     model = load(host, affine(), "reference")
+    wrong: Any = [[0.0] * 12] * 2
     x, c = np.zeros((2, 12), np.float32), np.zeros(12, np.float32)
     with pytest.raises(DTypeError, match="'x': got an array of float64; need float32"):
         model.run_sync({"x": x.astype(np.float64), "c": c})
@@ -95,7 +96,7 @@ def test_wrong_types_and_bytes_are_named(host: CPythonHost) -> None:
     with pytest.raises(InputError, match="seq"):
         model.run_sync({"x": bytes(96), "c": c})
     with pytest.raises(InputError, match="'x': got list"):
-        model.run_sync({"x": x.tolist(), "c": c}, {"seq": 2})
+        model.run_sync({"x": wrong, "c": c}, {"seq": 2})
 
 
 def test_four_bits_are_packed_at_the_border(host: CPythonHost) -> None:
