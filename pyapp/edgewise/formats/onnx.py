@@ -62,7 +62,7 @@ OnnxAttribute: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class OnnxNode:
-    """One operator applied. An absent input or output is `""`; strings are bytes, as in the file."""
+    """One operator applied. An absent input or output is `""`; strings are bytes, as in a file."""
 
     op_type: str
     inputs: tuple[str, ...]
