@@ -26,7 +26,10 @@ def _draw(
         "input": (steps, batch, width), "weight": (ways, gates * hidden, width),
         "recurrentWeight": (ways, gates * hidden, hidden),
     }  # fmt: skip
-    options = {"bias": (ways, gates * hidden), "recurrentBias": (ways, gates * hidden)}
+    options: dict[str, tuple[int, ...]] = {
+        "bias": (ways, gates * hidden),
+        "recurrentBias": (ways, gates * hidden),
+    }
     state = (ways, batch, hidden)
     layouts = ["iofg", "ifgo"] if gates == 4 else ["zrn", "rzn"]
     attrs: dict[str, Any] = {"hiddenSize": hidden, "layout": data.draw(st.sampled_from(layouts))}
