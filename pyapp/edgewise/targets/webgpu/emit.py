@@ -284,6 +284,8 @@ class Program:
             f"@align(16) {name}: array<vec4f, {SETTINGS_BYTES // 16}>"
             for name in self.shared.slot_inputs
         ]
+        if not fields:
+            return ""  # WGSL has no empty structures
         return (
             f"struct Slot {{ {', '.join(fields)} }}\n@group(1) @binding(0) var<uniform> slot: Slot;"
         )
