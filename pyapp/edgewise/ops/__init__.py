@@ -1,8 +1,22 @@
 """The operator table: W3C WebNN operators and our composites, one row each."""
 
-from . import elementwise, llm, matrix, movement, quantized, reduction, sampling
+from . import (
+    convolution,
+    elementwise,
+    llm,
+    matrix,
+    movement,
+    normalization,
+    pooling,
+    quantized,
+    recurrent,
+    reduction,
+    resample,
+    sampling,
+)
 from .base import OPS, Op
 
 __all__ = [
-    "OPS", "Op", "elementwise", "llm", "matrix", "movement", "quantized", "reduction", "sampling",
+    "OPS", "Op", "convolution", "elementwise", "llm", "matrix", "movement", "normalization",
+    "pooling", "quantized", "recurrent", "reduction", "resample", "sampling",
 ]  # fmt: skip
