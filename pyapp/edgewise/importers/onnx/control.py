@@ -8,7 +8,6 @@ where they agree in types and shapes: operators have no effects.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import TypeAlias
 
 from ...dtypes import DType
@@ -33,7 +32,7 @@ def If(c: Call) -> list[Value]:
         chosen = branches[_truth(c, c[0], "the condition")]
         return _finish(c, _run(c, chosen, ()))
     except NeedsValues as missing:
-        if all(prod(c.b.shape_of(name) or (1,)) <= SMALL for name in missing.names):
+        if all(c.b.size_of(name) <= SMALL for name in missing.names):
             raise
     made = [_run(c, branch, ()) for branch in branches]
     types = [[(value.dtype, value.shape) for value, _ in each] for each in made]
