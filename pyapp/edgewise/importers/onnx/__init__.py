@@ -1,6 +1,16 @@
 """ONNX models as graphs: see importer.py. One file a family of operators, one function each."""
 
-from . import activation, control, convolution, elementwise, linear, reduction, shape, trigonometry
+from . import (
+    activation,
+    control,
+    convolution,
+    elementwise,
+    linear,
+    quantized,
+    reduction,
+    shape,
+    trigonometry,
+)
 from .fold import NeedsValues
 from .importer import Imported, Port, Weight, import_onnx
 
