@@ -184,3 +184,16 @@ def decode(data: bytes, dtype: DType, n_elements: int) -> Array:
     nibbles = np.stack([packed & 15, packed >> 4], 1).reshape(-1)[:n_elements]
     # two's complement of 4 bits: 8 to 15 are -8 to -1
     return (nibbles ^ 8).astype(np.int8) - np.int8(8) if dtype is DType.INT4 else nibbles
+
+
+def encode(array: Array, dtype: DType) -> bytes:
+    """The inverse of `decode`: little-endian, 4-bit elements two to a byte, low nibble first."""
+    import numpy as np
+
+    if dtype.bits >= 8:
+        return np.ascontiguousarray(array, np.dtype(dtype.value).newbyteorder("<")).tobytes()
+    nibbles = np.ascontiguousarray(array).reshape(-1).astype(np.uint8) & 15
+    if nibbles.size % 2:
+        nibbles = np.append(nibbles, np.uint8(0))
+    packed: Array = nibbles[0::2] | nibbles[1::2] << 4
+    return packed.tobytes()
