@@ -1,10 +1,10 @@
 """ONNX models as graphs: see importer.py. One file a family of operators, one function each."""
 
-from . import activation, convolution, elementwise, linear, reduction, shape, trigonometry
+from . import activation, convolution, elementwise, indexing, linear, loss, normalization, pooling, reduction, shape, trigonometry
 from .fold import NeedsValues
 from .importer import Imported, Port, Weight, import_onnx
 
 __all__ = [
     "Imported", "NeedsValues", "Port", "Weight", "activation", "convolution", "elementwise",
-    "import_onnx", "linear", "reduction", "shape", "trigonometry",
+    "import_onnx", "indexing", "linear", "loss", "normalization", "pooling", "reduction", "shape", "trigonometry",
 ]  # fmt: skip
