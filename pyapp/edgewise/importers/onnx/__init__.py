@@ -5,7 +5,11 @@ from . import (
     control,
     convolution,
     elementwise,
+    indexing,
     linear,
+    loss,
+    normalization,
+    pooling,
     quantized,
     reduction,
     shape,
@@ -15,6 +19,7 @@ from .fold import NeedsValues
 from .importer import Imported, Port, Weight, import_onnx
 
 __all__ = [
-    "Imported", "NeedsValues", "Port", "Weight", "activation", "control", "convolution", "elementwise",
-    "import_onnx", "linear", "reduction", "shape", "trigonometry",
+    "Imported", "NeedsValues", "Port", "Weight", "activation", "control", "convolution",
+    "elementwise", "import_onnx", "indexing", "linear", "loss", "normalization", "pooling",
+    "quantized", "reduction", "shape", "trigonometry",
 ]  # fmt: skip
