@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from ...errors import PlanError, UnsupportedError
 from ...graph.graph import Graph, Node
+from ...passes.base import Note
 from ...passes.clean import clean
 from ...passes.decompose import decompose
 from ...plan.plan import Binding, Plan, Slot
@@ -66,6 +67,7 @@ def compile_plan(
     features: frozenset[str],
     feedback: Mapping[str, str] | None = None,
     draw: tuple[str, int] | None = None,
+    notes: list[Note] | None = None,
 ) -> Plan:
     """A plan of `programs`, which agree on the names of inputs, states and outputs.
 
@@ -74,6 +76,7 @@ def compile_plan(
     `feedback`  output -> input: the output is written where the input's first element lies, so
                 the next run reads it
     `draw`      (input, element) that a decode loop replaces by a random number each step
+    `notes`     gets what was joined in one kernel and what was not, and why
     Raises UnsupportedError with every operator that has no kernel, PlanError for what does not
     fit the device's limits.
     """
@@ -88,6 +91,8 @@ def compile_plan(
     peak = 0
     for name, graph in graphs.items():
         program = _lower(graph, shared, weights, feedback or {})
+        if notes is not None:
+            notes += program.notes
         memory = program.memory()
         peak = max(peak, memory.peak_live)
         steps[name] = program.steps(memory)
