@@ -16,7 +16,7 @@ from ...passes.clean import clean
 from ...passes.decompose import decompose
 from ...plan.plan import Binding, Plan, Slot
 from ..device import DeviceFacts
-from . import lower_llm, lower_quantized
+from . import lower_gemm, lower_llm, lower_quantized, lower_rows, lower_window
 from .emit import SETTINGS_BYTES, Program, Shared, nbytes_of
 from .lower_webnn import fit, lower_pointwise, result
 from .pointwise import POINTWISE
@@ -39,7 +39,19 @@ LOWERINGS: dict[str, Lowering] = {
 }
 
 #: Kernels that read their inputs and write their output by functions (see access.py).
-STRUCTURED: dict[str, Lowering] = {}
+STRUCTURED: dict[str, Lowering] = {
+    "matmul": lower_gemm.matmul,
+    "conv2d": lower_gemm.conv2d,
+    "convTranspose2d": lower_gemm.conv_transpose2d,
+    **dict.fromkeys(("averagePool2d", "l2Pool2d", "maxPool2d"), lower_window.pool),
+    "softmax": lower_rows.softmax,
+    "layerNormalization": lower_rows.layer_normalization,
+    "instanceNormalization": lower_rows.instance_normalization,
+    **dict.fromkeys(lower_rows.REDUCTIONS, lower_rows.reduce),
+    "reduceLogSumExp": lower_rows.reduce_log_sum_exp,
+    **dict.fromkeys(("argMax", "argMin"), lower_rows.arg),
+    "cumulativeSum": lower_rows.cumulative_sum,
+}
 
 READERS = frozenset({*POINTWISE, *STRUCTURED})
 KNOWN = frozenset({*LOWERINGS, *READERS})

@@ -64,6 +64,11 @@ def n_elements(shape: Shape) -> int:
     return prod(bound(dim) for dim in shape)
 
 
+def most(size: Size) -> int:
+    """A size at its bound."""
+    return n_elements(size if isinstance(size, tuple) else (size,))
+
+
 def nbytes_of(value: Value) -> int:
     """Bytes of a value at its bound as the host sees it, rounded up to whole words."""
     return -(-value.dtype.nbytes(n_elements(value.shape)) // 4) * 4
