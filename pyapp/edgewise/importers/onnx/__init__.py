@@ -15,6 +15,6 @@ from .fold import NeedsValues
 from .importer import Imported, Port, Weight, import_onnx
 
 __all__ = [
-    "Imported", "NeedsValues", "Port", "Weight", "activation", "control", "convolution", "elementwise",
-    "import_onnx", "linear", "reduction", "shape", "trigonometry",
+    "Imported", "NeedsValues", "Port", "Weight", "activation", "control", "convolution",
+    "elementwise", "import_onnx", "linear", "quantized", "reduction", "shape", "trigonometry",
 ]  # fmt: skip
