@@ -4,7 +4,7 @@
 // Twin: host/native.py over wgpu.
 
 /**
- * @typedef {{terms: Record<string, number>, constant: number, divisor: number}} Count
+ * @typedef {{factors: [Record<string, number>, number][], divisor: number}} Count
  * @typedef {{kernel: number, bindings: number[][], groups: Count[], origin: string}} Step
  * @typedef {{pipeline: GPUComputePipeline, group: GPUBindGroup, groups: Count[]}} Recorded
  * @typedef {{code: string, what: string, got?: string, need?: string, fix?: string}} Failure
@@ -158,7 +158,7 @@ class Executable {
     }
   }
 
-  /** @param {[number, number[][], [Record<string, number>, number, number][], string]} step */
+  /** @param {[number, number[][], [[Record<string, number>, number][], number][], string]} step */
   record([kernel, bindings, groups]) {
     const access = this.plan.kernels[kernel][2];
     const group = this.gpu.createBindGroup({
@@ -167,7 +167,7 @@ class Executable {
         binding, resource: { buffer: this.buffers[buffer], offset, size } })),
     });
     return { pipeline: this.pipelines[kernel], group, groups: groups.map(
-      ([terms, constant, divisor]) => ({ terms, constant, divisor })) };
+      ([factors, divisor]) => ({ factors, divisor })) };
   }
 
   /**
@@ -243,9 +243,13 @@ class Executable {
 }
 
 /** @param {Count} count @param {Record<string, number>} bindings */
-function value({ terms, constant, divisor }, bindings) {
-  let total = constant;
-  for (const name in terms) total += terms[name] * bindings[name];
+function value({ factors, divisor }, bindings) {
+  let total = 1;
+  for (const [terms, constant] of factors) {
+    let sum = constant;
+    for (const name in terms) sum += terms[name] * bindings[name];
+    total *= sum;
+  }
   return Math.max(0, Math.ceil(total / divisor));
 }
 

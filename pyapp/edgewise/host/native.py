@@ -15,7 +15,7 @@ from typing import Any
 import wgpu
 
 from ..errors import DeviceLostError, HostError, InputError, NoDeviceError
-from ..plan.plan import Count, Plan, Step, from_json
+from ..plan.plan import Plan, Step, from_json
 from ..targets.device import DeviceFacts
 from .base import GenerateRequest, WeightFile
 from .segments import Read, SegmentReader
@@ -337,13 +337,8 @@ class NativeExecutable:
         for step, group in steps:
             run.set_pipeline(self._pipelines[step.kernel])
             run.set_bind_group(0, group)
-            run.dispatch_workgroups(*(_groups(c, bindings) for c in step.groups))
+            run.dispatch_workgroups(*(c.of(bindings) for c in step.groups))
         run.end()
-
-
-def _groups(c: Count, bindings: Mapping[str, int]) -> int:
-    total = c.constant + sum(factor * bindings[name] for name, factor in c.terms.items())
-    return max(0, -(-total // c.divisor))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..dims import Dim
 from ..errors import FormatError
@@ -35,18 +35,32 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A number of workgroups: ceil((Σ terms·symbols + constant) / divisor), at least 0."""
+    """A number of workgroups: ceil(Π (Σ terms·symbols + constant) / divisor), at least 0.
 
-    terms: Mapping[str, int]
-    constant: int
+    `factors` are (terms, constant).
+    """
+
+    factors: tuple[tuple[Mapping[str, int], int], ...]
     divisor: int
 
+    def of(self, bindings: Mapping[str, int]) -> int:
+        """The number with these values for the symbols."""
+        total = 1
+        for terms, constant in self.factors:
+            total *= constant + sum(factor * bindings[name] for name, factor in terms.items())
+        return max(0, -(-total // self.divisor))
 
-def count(dim: Dim, divisor: int = 1) -> Count:
-    """ceil(dim / divisor) as a Count."""
-    if isinstance(dim, int):
-        return Count({}, dim, divisor)
-    return Count(dict(dim.terms), dim.constant, divisor)
+
+Size: TypeAlias = Dim | tuple[Dim, ...]  # a tuple is the product of its dimensions
+
+
+def count(size: Size, divisor: int = 1) -> Count:
+    """ceil(size / divisor) as a Count."""
+    factors = tuple(
+        ({}, dim) if isinstance(dim, int) else (dict(dim.terms), dim.constant)
+        for dim in (size if isinstance(size, tuple) else (size,))
+    )
+    return Count(factors, divisor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +170,7 @@ def _step_data(step: Step) -> list[Any]:
     return [
         step.kernel,
         [[b.buffer, b.offset, b.nbytes] for b in step.bindings],
-        [[c.terms, c.constant, c.divisor] for c in step.groups],
+        [[c.factors, c.divisor] for c in step.groups],
         step.origin,
     ]
 
@@ -174,7 +188,10 @@ def from_json(text: str) -> Plan:
 
 def _step(data: list[Any]) -> Step:
     kernel, bindings, groups, origin = data
-    x, y, z = (Count(*group) for group in groups)
+    x, y, z = (
+        Count(tuple((terms, constant) for terms, constant in factors), divisor)
+        for factors, divisor in groups
+    )
     return Step(kernel, tuple(Binding(*b) for b in bindings), (x, y, z), origin)
 
 
