@@ -103,6 +103,9 @@ class Executable {
     /** @type {GPUBuffer[]} */
     this.readers = [];
     this.cancelled = false;
+    /** Device memory: what is held, and the most that was held at once. */
+    this.nbytes = 0;
+    this.peak = 0;
   }
 
   /** Buffers, then every pipeline at once. Throws QuotaError, HostError. */
@@ -114,6 +117,7 @@ class Executable {
       gpu.createBuffer({ label, size: Math.max(size, 4), usage }));
     this.slots = gpu.createBuffer({
       size: SLOTS * SLOT_STRIDE, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
+    this.nbytes = this.peak = this.slots.size + this.buffers.reduce((n, b) => n + b.size, 0);
     const short = await gpu.popErrorScope();
     if (short) {
       throw failure("QuotaError", "GPU memory", { got: short.message,
@@ -288,6 +292,7 @@ async function upload(executable, bytesAt, onProgress) {
   }
   let done = 0;
   let waiting = 0;
+  onProgress(0, total); // kernels come first
   for (const [, start, nbytes, steps] of plan.weights) {
     put(gpu, staging, 0, await bytesAt(start, nbytes));
     const encoder = gpu.createCommandEncoder();
@@ -302,7 +307,10 @@ async function upload(executable, bytesAt, onProgress) {
     }
   }
   await gpu.queue.onSubmittedWorkDone();
-  staging?.destroy();
+  if (staging) {
+    staging.destroy();
+    executable.nbytes -= staging.size;
+  }
 }
 
 /** @param {GPUDevice} gpu @param {GPUBuffer} buffer @param {number} at @param {Uint8Array} bytes */

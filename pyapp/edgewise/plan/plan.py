@@ -18,6 +18,9 @@ from ..dims import Dim
 from ..errors import FormatError
 
 FORMAT = "edgewise-plan/1"
+SLOTS = 64  # runs in flight
+SLOT_STRIDE = 256  # minUniformBufferOffsetAlignment's default limit
+SMALLEST_BUFFER = 4  # bytes: a buffer of none cannot be bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +140,16 @@ class Plan:
 
     @property
     def nbytes(self) -> int:
-        """Device memory that the plan holds while it is loaded, staging left out."""
-        return sum(buffer.nbytes for buffer in self.buffers if buffer.kind != "staging")
+        """Device memory that the plan holds once it is loaded: all buffers but for staging."""
+        return self.peak_nbytes - sum(
+            max(b.nbytes, SMALLEST_BUFFER) for b in self.buffers if b.kind == "staging"
+        )
+
+    @property
+    def peak_nbytes(self) -> int:
+        """The most device memory that it holds at once: while its weights come, with staging."""
+        buffers = sum(max(buffer.nbytes, SMALLEST_BUFFER) for buffer in self.buffers)
+        return buffers + SLOTS * SLOT_STRIDE
 
     def to_json(self) -> str:
         """One line of JSON: what the executors read."""
