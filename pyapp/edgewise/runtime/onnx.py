@@ -14,11 +14,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
+from ..arrays import numpy_name
 from ..errors import FormatError, InputError
 from ..formats.onnx import OnnxGraph, OnnxModel, OnnxTensor
 from ..host.base import Device, Host, WeightBytes, Weights
 from ..importers.onnx import Imported, NeedsValues, Port, import_onnx
-from ..importers.onnx.arrays import DTYPES, NUMPY, numpy_name, read
+from ..importers.onnx.arrays import DTYPES, NUMPY, read
 from ..targets.reference_plan import Place
 from . import arrays
 from .model import Model, Target
@@ -147,8 +148,9 @@ class OnnxSession:
                 imported = import_onnx(self.onnx, by_name, values)
             except NeedsValues as missing:
                 if missing.names <= needed:
-                    raise FormatError(f"graph {self.onnx.graph.name!r}",
-                                      got="a shape that no input gives", need="one") from None  # fmt: skip
+                    raise FormatError(
+                        f"graph {self.onnx.graph.name!r}", got="a shape that no input gives"
+                    ) from None
                 needed = needed | missing.names
             else:
                 self._needed[shapes] = needed
