@@ -47,7 +47,7 @@ class Heads:
 
 def attend(b: Any, heads: Heads) -> tuple[Value, Value]:
     """The mixed values [B, H, S, E] and the probabilities [B, H, S, T]."""
-    batch, count, seq, size = ints(heads.q)
+    batch, count, seq, _size = ints(heads.q)
     groups, keys = ints(heads.k)[1:3]
     dtype = heads.q.dtype
     k, v = heads.k, heads.v
