@@ -25,15 +25,13 @@ if TYPE_CHECKING:
     from .arrays import Array
     from .importer import Importer, Scope
 
-Made: TypeAlias = "Value | None | Sequence[Value | None]"
+Made: TypeAlias = "Value | Sequence[Value | None] | None"
 Function: TypeAlias = "Callable[[Call], Made]"
 #: (domain, operator) -> functions with the opset that each begins at, oldest first
 TABLE: dict[tuple[str, str], list[tuple[int, Function]]] = {}
 
 
-def onnx_op(
-    *names: str, since: int = 1, domain: str = ""
-) -> Callable[[Function], Function]:
+def onnx_op(*names: str, since: int = 1, domain: str = "") -> Callable[[Function], Function]:
     """Put a function in the table for the operators `names`."""
 
     def put(function: Function) -> Function:
