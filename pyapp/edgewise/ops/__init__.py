@@ -1,8 +1,20 @@
 """The operator table: W3C WebNN operators and our composites, one row each."""
 
-from . import elementwise, llm, matrix, movement, quantized, reduction, sampling
+from . import (
+    activation,
+    elementwise,
+    indexing,
+    linear,
+    llm,
+    matrix,
+    movement,
+    quantized,
+    reduction,
+    sampling,
+)  # fmt: skip
 from .base import OPS, Op
 
 __all__ = [
-    "OPS", "Op", "elementwise", "llm", "matrix", "movement", "quantized", "reduction", "sampling",
+    "OPS", "Op", "activation", "elementwise", "indexing", "linear", "llm", "matrix", "movement",
+    "quantized", "reduction", "sampling",
 ]  # fmt: skip
