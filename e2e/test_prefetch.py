@@ -120,7 +120,8 @@ def test_reader(page: Page, model: SiteServer) -> None:
         for (const [hash, n] of argument.segments) {
             await store.put(hash, whole.slice(at, (at += n)));
         }
-        const read = file.reader(JSON.stringify(argument.segments));
+        const tail = new Uint8Array([1, 2, 3, 4, 5]);
+        const read = file.reader(JSON.stringify(argument.segments), tail);
         const same = async ([start, end]) => {
             const bytes = await read(start, end - start);
             const right = bytes.every((byte, i) => byte === whole[start + i]);
@@ -128,9 +129,14 @@ def test_reader(page: Page, model: SiteServer) -> None:
         };
         const results = [];
         for (const cut of argument.cuts) results.push(await same(cut));
+        const tails = [];
+        for (const [start, n] of [[whole.length - 2, 4], [whole.length + 1, 3]]) {
+            tails.push(Array.from(await read(start, n)));
+        }
         await store.remove(argument.segments[4][0]);
         const gone = await read(7000, 10).catch((error) => error);
-        return [results, gone.code, gone.need];"""
-    results, code, need = call(page, model, body, {"segments": SEGMENTS, "cuts": cuts})
+        return [results, tails, gone.code, gone.need];"""
+    results, tails, code, need = call(page, model, body, {"segments": SEGMENTS, "cuts": cuts})
     assert [cut for cut, same in zip(cuts, results, strict=True) if not same] == []
+    assert tails == [[*WHOLE[-2:], 1, 2], [2, 3, 4]]
     assert (code, need) == ("HashMismatchError", SEGMENTS[4][0])

@@ -1,4 +1,4 @@
-// A file that lies in the store as segments, read by byte range.
+// A plan's weights by byte range: a file that lies in the store as segments, then bytes in memory.
 
 import * as store from "./store.js";
 
@@ -7,8 +7,9 @@ import * as store from "./store.js";
  * since what is read next mostly begins there. It throws what `store.get` throws, and a
  * HashMismatchError for a segment that is gone or no longer what its hash says.
  * @param {string} segments  JSON: [[hash, nbytes], ...] in the order of the file
+ * @param {Uint8Array} tail  what follows the file
  */
-export function reader(segments) {
+export function reader(segments, tail) {
   /** @type {{hash: string, start: number, end: number}[]} */
   const table = [];
   let end = 0;
@@ -29,6 +30,7 @@ export function reader(segments) {
   }
 
   return async function read(/** @type {number} */ start, /** @type {number} */ nbytes) {
+    if (start >= end) return tail.subarray(start - end, start - end + nbytes);
     const parts = table.filter((part) => part.start < start + nbytes && part.end > start);
     if (parts.length === 1) {
       const bytes = await segment(parts[0].hash);
@@ -41,6 +43,7 @@ export function reader(segments) {
       const bytes = await segment(part.hash);
       whole.set(bytes.subarray(from - part.start, to - part.start), from - start);
     }
+    if (start + nbytes > end) whole.set(tail.subarray(0, start + nbytes - end), end - start);
     return whole;
   };
 }

@@ -4,7 +4,7 @@
 // Twin: host/native.py over wgpu.
 
 /**
- * @typedef {{terms: Record<string, number>, constant: number, divisor: number}} Count
+ * @typedef {{factors: [Record<string, number>, number][], divisor: number}} Count
  * @typedef {{kernel: number, bindings: number[][], groups: Count[], origin: string}} Step
  * @typedef {{pipeline: GPUComputePipeline, group: GPUBindGroup, groups: Count[]}} Recorded
  * @typedef {{code: string, what: string, got?: string, need?: string, fix?: string}} Failure
@@ -103,6 +103,9 @@ class Executable {
     /** @type {GPUBuffer[]} */
     this.readers = [];
     this.cancelled = false;
+    /** Device memory: what is held, and the most that was held at once. */
+    this.nbytes = 0;
+    this.peak = 0;
   }
 
   /** Buffers, then every pipeline at once. Throws QuotaError, HostError. */
@@ -114,6 +117,7 @@ class Executable {
       gpu.createBuffer({ label, size: Math.max(size, 4), usage }));
     this.slots = gpu.createBuffer({
       size: SLOTS * SLOT_STRIDE, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
+    this.nbytes = this.peak = this.slots.size + this.buffers.reduce((n, b) => n + b.size, 0);
     const short = await gpu.popErrorScope();
     if (short) {
       throw failure("QuotaError", "GPU memory", { got: short.message,
@@ -158,7 +162,7 @@ class Executable {
     }
   }
 
-  /** @param {[number, number[][], [Record<string, number>, number, number][], string]} step */
+  /** @param {[number, number[][], [[Record<string, number>, number][], number][], string]} step */
   record([kernel, bindings, groups]) {
     const access = this.plan.kernels[kernel][2];
     const group = this.gpu.createBindGroup({
@@ -167,7 +171,7 @@ class Executable {
         binding, resource: { buffer: this.buffers[buffer], offset, size } })),
     });
     return { pipeline: this.pipelines[kernel], group, groups: groups.map(
-      ([terms, constant, divisor]) => ({ terms, constant, divisor })) };
+      ([factors, divisor]) => ({ factors, divisor })) };
   }
 
   /**
@@ -243,9 +247,13 @@ class Executable {
 }
 
 /** @param {Count} count @param {Record<string, number>} bindings */
-function value({ terms, constant, divisor }, bindings) {
-  let total = constant;
-  for (const name in terms) total += terms[name] * bindings[name];
+function value({ factors, divisor }, bindings) {
+  let total = 1;
+  for (const [terms, constant] of factors) {
+    let sum = constant;
+    for (const name in terms) sum += terms[name] * bindings[name];
+    total *= sum;
+  }
   return Math.max(0, Math.ceil(total / divisor));
 }
 
@@ -284,6 +292,7 @@ async function upload(executable, bytesAt, onProgress) {
   }
   let done = 0;
   let waiting = 0;
+  onProgress(0, total); // kernels come first
   for (const [, start, nbytes, steps] of plan.weights) {
     put(gpu, staging, 0, await bytesAt(start, nbytes));
     const encoder = gpu.createCommandEncoder();
@@ -298,7 +307,10 @@ async function upload(executable, bytesAt, onProgress) {
     }
   }
   await gpu.queue.onSubmittedWorkDone();
-  staging?.destroy();
+  if (staging) {
+    staging.destroy();
+    executable.nbytes -= staging.size;
+  }
 }
 
 /** @param {GPUDevice} gpu @param {GPUBuffer} buffer @param {number} at @param {Uint8Array} bytes */

@@ -12,7 +12,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from edgewise.host.base import Device
+from edgewise.host.base import Device, Target
 from edgewise.host.cpython import CPythonHost, CPythonTokenizer
 from edgewise.host.reference import ReferenceDevice
 from edgewise.host.template import render
@@ -94,6 +94,6 @@ def make(folder: Path, seed: int = 5) -> TinyChat:
 class ReferenceHost(CPythonHost):
     """A machine without a GPU."""
 
-    async def open_device(self) -> Device:
+    async def open_device(self, target: Target | None = None) -> Device:
         """Always the reference."""
         return ReferenceDevice(self._object)

@@ -124,13 +124,15 @@ def build_wheel(version: str) -> Path:
 
 
 def pack_models(wheel: Path) -> list[Path]:
-    """Pack every model of models.lock.json that set-up fetched; the manifests, in that order.
+    """Pack the models that models.lock.json has for serving; the manifests, in that order.
 
     Packed again when the model or anything in the package changed.
     """
     code = (STAMPS / wheel.name).read_text()
     manifests = []
-    for model in json.loads((ROOT / "models.lock.json").read_text()):
+    packages = json.loads((ROOT / "models.lock.json").read_text())
+    served = [package for package in packages if package["purpose"] == "serve"]
+    for model in (row for package in served for row in package["files"]):
         file = ROOT / ".cache" / "models" / model["file"]
         if not file.exists():
             sys.exit(f"{file.relative_to(ROOT)} is missing: run python3 tools/setup.py serve")

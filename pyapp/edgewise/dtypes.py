@@ -38,4 +38,11 @@ class DType(StrEnum):
         return ceil(n_elements * self.bits / 8)
 
 
+#: safetensors' names of plain element types; BF16, float32's upper half, is none of ours.
+PLAIN = {
+    "F32": DType.FLOAT32, "F16": DType.FLOAT16, "I64": DType.INT64, "U64": DType.UINT64,
+    "I32": DType.INT32, "U32": DType.UINT32, "I8": DType.INT8, "U8": DType.UINT8,
+    "BOOL": DType.UINT8, "I4": DType.INT4, "U4": DType.UINT4,
+}  # fmt: skip
+
 FLOATS = frozenset(t for t in DType if t.is_float)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from edgewise.errors import FormatError, NeedMoreBytes
 from edgewise.formats.blocks import BLOCKS
-from edgewise.formats.gguf import GGUF, TensorInfo, parse
+from edgewise.formats.gguf import GGUF, parse
+from edgewise.formats.tensor import TensorInfo
 from tests.formats.gguf_bytes import (
     ARRAY,
     F32,

@@ -12,6 +12,7 @@ from edgewise.ops.base import snake
 from edgewise.targets import reference
 from tests.ops import webnn_vectors
 
+TYPES = {each.value for each in DType}
 CASES = [
     pytest.param(case, id=f"{operator}-{index}-{case['name'].replace(' ', '_')}")
     for operator in webnn_vectors.operators()

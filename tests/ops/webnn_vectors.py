@@ -16,6 +16,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Json = dict[str, Any]
 FOLDER = Path(__file__).parent.parent / "data" / "webnn"
 STORED = {"int4": "int8", "uint4": "uint8"}
+RENAMED = {"roundingType": "outputShapeRounding"}  # an option's older name in the suite
 
 
 def operators() -> list[str]:
@@ -26,6 +27,9 @@ def operators() -> list[str]:
 def cases(operator: str) -> list[Json]:
     """The cases of `operator`."""
     loaded: list[Json] = json.loads((FOLDER / f"{operator}.json").read_text())
+    for step in (step for case in loaded for step in case["ops"]):
+        options = (step.get("options") or {}).items()
+        step["options"] = {RENAMED.get(name, name): given for name, given in options}
     return loaded
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from edgewise.dtypes import DType
 from edgewise.errors import NoDeviceError
-from edgewise.host.base import WeightFile
+from edgewise.host.base import Weights
 from edgewise.host.native import NativeDevice, NativeExecutable
 from edgewise.runtime import golden
 from edgewise.runtime.variant import candidates, choose
@@ -46,7 +46,7 @@ class WrongDevice:
     def __init__(self, facts: DeviceFacts) -> None:
         self._inner, self.facts = NativeDevice(read), facts
 
-    async def load(self, plan: str, weights: WeightFile, on_progress: Any) -> Any:
+    async def load(self, plan: str, weights: Weights, on_progress: Any) -> Any:
         executable = await self._inner.load(plan, weights, on_progress)
         return WrongExecutable(executable, 0.2) if "f16" in plan else executable
 

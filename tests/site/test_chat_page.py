@@ -12,7 +12,7 @@ import pytest
 
 from chat import ChatPage
 from edgewise.errors import DownloadError, NoDeviceError, ServerError
-from edgewise.host.base import Device, Tokenizer
+from edgewise.host.base import Device, Target, Tokenizer
 from edgewise.store.base import Estimate, ObjectStore
 from settings import Settings
 from view import Update, View
@@ -40,7 +40,7 @@ class ScriptedHost:
         self._now += 10.0
         return self._now
 
-    async def open_device(self) -> Device:
+    async def open_device(self, target: Target | None = None) -> Device:
         raise NoDeviceError("no WebGPU adapter")
 
     async def fetch_text(self, url: str) -> str:

@@ -24,7 +24,7 @@ from edgewise.errors import (
     ServerError,
     UnsupportedError,
 )
-from edgewise.host.base import Device, WeightFile
+from edgewise.host.base import Device, Target, Weights
 from edgewise.host.reference import ReferenceDevice, ReferenceExecutable
 from edgewise.host.segments import Read
 from edgewise.router.place import Policy
@@ -57,7 +57,7 @@ class Host(ReferenceHost):
         self.failure = failure
         self.sent: list[tuple[str, Mapping[str, object]]] = []
 
-    async def open_device(self) -> Device:
+    async def open_device(self, target: Target | None = None) -> Device:
         if isinstance(self.failure, NoDeviceError):
             raise self.failure
         return Failing(self._object, self.failure)
@@ -82,7 +82,7 @@ class Failing(ReferenceDevice):
         self._failure = failure
 
     async def load(
-        self, plan: str, weights: WeightFile, on_progress: Callable[[int, int], None]
+        self, plan: str, weights: Weights, on_progress: Callable[[int, int], None]
     ) -> ReferenceExecutable:
         if self._failure is not None:
             raise self._failure

@@ -16,6 +16,7 @@ from struct import Struct, unpack_from
 
 from ..errors import FormatError, NeedMoreBytes, UnsupportedError
 from .blocks import block_type
+from .tensor import TensorInfo
 
 MAX_HEADER_NBYTES = 64 << 20  # four times the largest tokenizer known (262,144 tokens: 16 MB)
 MAX_NAME_NBYTES = 65535  # docs/gguf.md, keys
@@ -36,17 +37,6 @@ _MIN_NBYTES = {
     **{code: item.size for code, item in _SCALARS.items()}, _BOOL: 1, _STRING: 8, _ARRAY: 12,
 }  # fmt: skip
 _U32, _U64 = _SCALARS[4], _SCALARS[10]
-
-
-@dataclass(frozen=True, slots=True)
-class TensorInfo:
-    """Where a tensor lies. `shape` is outermost first, `offset` counts from the file's start."""
-
-    name: str
-    type: str
-    shape: tuple[int, ...]
-    offset: int
-    nbytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
-"""What a server's refusal says, as an error: shared by the hosts that speak HTTP."""
+"""Errors that hosts share: a server's refusal, an object that is gone, a call that cannot wait."""
 
 from __future__ import annotations
 
 import json
 
-from ..errors import EdgewiseError, ServerError, from_dict
+from ..errors import EdgewiseError, HostError, ServerError, StoreError, from_dict
 
 
 def refusal(url: str, status: int, body: str) -> EdgewiseError:
@@ -34,3 +34,19 @@ def unreachable(url: str, why: str) -> ServerError:
         where=url,
         fix="start it with `edgewise serve`, or check the address",
     )
+
+
+def missing_object(hash: str) -> StoreError:
+    """The error of an object that a weight file names and the store has no more."""
+    return StoreError(
+        "an object of the model is gone from the store",
+        got="nothing, or bytes that fail their hash",
+        need=hash,
+        fix="open the model again: what is missing is fetched",
+    )
+
+
+def cannot_wait(where: str, instead: str) -> HostError:
+    """The error of a plain call where only an awaited one can be."""
+    return HostError("a call that waits for the device", got=where, need="a place that can wait",
+                     fix=f"await {instead} instead")  # fmt: skip

@@ -1,26 +1,49 @@
 """What Edgewise asks of a machine: a device, a store, text over HTTP, a tokenizer, a clock.
 
 Everything above this layer gets a `Host` passed in and knows no other door to the world, so it
-runs the same in a page's worker and in a process. Waiting is async on both. Weight bytes do not
-pass through these protocols: a device takes them from the store by itself.
+runs the same in a page's worker and in a process. Waiting is async on both. The bytes of a stored
+weight file do not pass through these protocols: a device takes them from the store by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from ..store.base import ObjectStore, Segment
 from ..targets.device import DeviceFacts
+
+T = TypeVar("T")
+Target = Literal["webgpu", "reference", "webnn"]
 
 
 @dataclass(frozen=True, slots=True)
 class WeightFile:
     """The file that a plan's weights are byte ranges of: the segments that it consists of, in
-    order. All of them are in the host's store under their hashes when a plan is loaded."""
+    order. All of them are in the host's store under their hashes when a plan is loaded.
+
+    tail  bytes that follow the file's: what was computed from it, such as folded constants.
+    """
 
     segments: tuple[Segment, ...]
+    tail: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightBytes:
+    """Weights in memory: a graph built by hand, a file that was opened from its bytes."""
+
+    data: bytes
+    segments: ClassVar[tuple[Segment, ...]] = ()
+
+    @property
+    def tail(self) -> bytes:
+        """All of it: see `WeightFile`."""
+        return self.data
+
+
+Weights = WeightFile | WeightBytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +84,12 @@ class Executable(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """Device memory that it holds."""
+        """Device memory that it holds, as the sizes of the buffers say that were made."""
+        ...
+
+    @property
+    def peak_nbytes(self) -> int:
+        """The most device memory that it held at once: while its weights were loaded."""
         ...
 
     async def write(self, name: str, data: bytes) -> None:
@@ -102,9 +130,9 @@ class Device(Protocol):
         ...
 
     async def load(
-        self, plan: str, weights: WeightFile, on_progress: Callable[[int, int], None]
+        self, plan: str, weights: Weights, on_progress: Callable[[int, int], None]
     ) -> Executable:
-        """Make a plan (JSON) runnable: buffers, pipelines, weights from the store.
+        """Make a plan (JSON) runnable: buffers, pipelines, weights from the store or memory.
 
         on_progress  called with (bytes on the device, bytes of all weights).
 
@@ -130,8 +158,18 @@ class Host(Protocol):
         """Where this machine keeps objects and documents."""
         ...
 
-    async def open_device(self) -> Device:
-        """The best device here. Raises NoDeviceError where there is none."""
+    async def open_device(self, target: Target | None = None) -> Device:
+        """The device that runs plans for `target`, or the best one here.
+
+        Raises NoDeviceError where there is none.
+        """
+        ...
+
+    def wait(self, work: Coroutine[Any, Any, T], instead: str) -> T:
+        """Run `work` to its end, for callers that are not async.
+
+        Raises HostError, naming `instead`, the awaitable variant, where nothing can be waited for.
+        """
         ...
 
     async def fetch_text(self, url: str) -> str:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import debug
-from ..errors import DownloadError, FormatError, NoDeviceError, StoreError
-from .answers import refusal, unreachable
-from .base import Device
+from ..errors import DownloadError, FormatError, NoDeviceError
+from .answers import cannot_wait, missing_object, refusal, unreachable
+from .base import Device, T, Target
 from .files import FileStore, is_remote, local_path, read_range
 from .template import render
 
@@ -62,26 +62,32 @@ class CPythonHost:
     def __init__(self, store: Path | None = None) -> None:
         self.store = FileStore(store or default_store())
 
-    async def open_device(self) -> Device:
-        """The best WebGPU adapter, a software one included; without any, the reference."""
-        from .native import NativeDevice
-        from .reference import ReferenceDevice
+    async def open_device(self, target: Target | None = None) -> Device:
+        """The best WebGPU adapter, a software one included; without any, the reference.
 
+        With a `target`, that or NoDeviceError.
+        """
+        from .reference import reference_device
+
+        if target == "webnn":
+            raise NoDeviceError("WebNN", got="CPython", need="a browser that has it",
+                                fix="choose target 'webgpu' or 'reference'")  # fmt: skip
+        if target == "reference":
+            return reference_device(self._object)
         try:
+            from .native import NativeDevice
+
             return NativeDevice(self._object)
         except NoDeviceError as error:
+            if target is not None:
+                raise
             debug.say(debug.TIMINGS, "host", str(error))
-            return ReferenceDevice(self._object)
+            return reference_device(self._object)
 
     async def _object(self, hash: str) -> bytes:
         data = await asyncio.to_thread(self.store.get, hash)
         if data is None:
-            raise StoreError(
-                "an object of the model is gone from the store",
-                got="nothing, or bytes that fail their hash",
-                need=hash,
-                fix="open the model again: what is missing is fetched",
-            )
+            raise missing_object(hash)
         return data
 
     async def fetch_text(self, url: str) -> str:
@@ -131,6 +137,15 @@ class CPythonHost:
     ) -> str:
         """See `host.template.render`."""
         return render(template, messages, bos=bos, eos=eos)
+
+    def wait(self, work: Coroutine[Any, Any, T], instead: str) -> T:
+        """Run `work` on an event loop of its own; HostError inside a running one."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(work)
+        work.close()
+        raise cannot_wait("a running event loop", instead)
 
     def clock(self) -> float:
         """Monotonic milliseconds."""

@@ -15,14 +15,12 @@ from typing import Any
 import wgpu
 
 from ..errors import DeviceLostError, HostError, InputError, NoDeviceError
-from ..plan.plan import Count, Plan, Step, from_json
+from ..plan.plan import SLOT_STRIDE, SLOTS, SMALLEST_BUFFER, Plan, Step, from_json
 from ..targets.device import DeviceFacts
-from .base import GenerateRequest, WeightFile
+from .base import GenerateRequest, Weights
 from .segments import Read, SegmentReader
 
 FEATURES = {"shader-f16": "shader-f16", "subgroups": "subgroup"}  # WebGPU name -> wgpu's
-SLOTS = 64
-SLOT_STRIDE = 256  # minUniformBufferOffsetAlignment's default limit
 
 
 def adapter_facts(adapter: Any) -> DeviceFacts:
@@ -77,7 +75,7 @@ class NativeDevice:
         )
 
     async def load(
-        self, plan: str, weights: WeightFile, on_progress: Callable[[int, int], None]
+        self, plan: str, weights: Weights, on_progress: Callable[[int, int], None]
     ) -> NativeExecutable:
         """Make the plan's buffers and bring its weights, segment by segment."""
         executable = NativeExecutable(self._device, from_json(plan))
@@ -98,7 +96,7 @@ class NativeExecutable:
         usage = wgpu.BufferUsage
         storage = usage.STORAGE | usage.COPY_DST | usage.COPY_SRC
         self._buffers = [
-            device.create_buffer(size=max(buffer.nbytes, 4), usage=storage)
+            device.create_buffer(size=max(buffer.nbytes, SMALLEST_BUFFER), usage=storage)
             for buffer in plan.buffers
         ]
         self._slots = device.create_buffer(
@@ -130,11 +128,7 @@ class NativeExecutable:
             for name, steps in plan.programs.items()
         }
         self._cancelled = False
-
-    @property
-    def nbytes(self) -> int:
-        """Device memory that the plan holds, in bytes."""
-        return self.plan.nbytes
+        self.nbytes = self.peak_nbytes = self._slots.size + sum(b.size for b in self._buffers)
 
     def _layout(self, access: tuple[str, ...]) -> Any:
         if access not in self._layouts:
@@ -196,7 +190,7 @@ class NativeExecutable:
         )
 
     async def upload(
-        self, read: Read, weights: WeightFile, on_progress: Callable[[int, int], None]
+        self, read: Read, weights: Weights, on_progress: Callable[[int, int], None]
     ) -> None:
         """Write each weight's bytes to the staging buffer and run its steps."""
         for to, data in self.plan.inline:
@@ -218,6 +212,7 @@ class NativeExecutable:
         for index, buffer in enumerate(self.plan.buffers):
             if buffer.kind == "staging":
                 self._buffers[index].destroy()
+                self.nbytes -= self._buffers[index].size
 
     async def write(self, name: str, data: bytes) -> None:
         """An input or a state, by its public name; small inputs travel with each run."""
@@ -337,13 +332,8 @@ class NativeExecutable:
         for step, group in steps:
             run.set_pipeline(self._pipelines[step.kernel])
             run.set_bind_group(0, group)
-            run.dispatch_workgroups(*(_groups(c, bindings) for c in step.groups))
+            run.dispatch_workgroups(*(c.of(bindings) for c in step.groups))
         run.end()
-
-
-def _groups(c: Count, bindings: Mapping[str, int]) -> int:
-    total = c.constant + sum(factor * bindings[name] for name, factor in c.terms.items())
-    return max(0, -(-total // c.divisor))
 
 
 @contextmanager

@@ -1,24 +1,26 @@
 """A device for machines without a GPU: the NumPy reference behind the executor's protocol.
 
-Slow and exact. Its plan is a graph in text form (`targets.reference_plan`); it has the same
-programs as any plan: `prefill` reads the input `tokens`, `decode` the token made last.
+Slow and exact. Its plan is a graph in text form (`targets.reference_plan`), run as it is; a program
+of it fixes some of the graph's symbols. Inputs and outputs are bytes, as on any device.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
+from importlib.util import find_spec
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ..dims import bound, evaluate
-from ..dtypes import DType
-from ..errors import InputError
+from ..dtypes import PLAIN
+from ..errors import FormatError, InputError, NoDeviceError
 from ..formats.blocks import dequantise, split
-from ..graph.graph import Constant
+from ..graph.graph import Constant, Value
 from ..targets.device import DeviceFacts
-from ..targets.reference import Reference
 from ..targets.reference_plan import Place, ReferencePlan
-from .base import GenerateRequest, WeightFile
+from .base import GenerateRequest, Weights
 from .segments import Read, SegmentReader
 
 if TYPE_CHECKING:
@@ -38,6 +40,14 @@ FACTS = DeviceFacts(
 DRAW = 4  # where a random number goes in `settings`; see the operator `sample`
 
 
+def reference_device(read: Read) -> ReferenceDevice:
+    """The reference. Raises NoDeviceError where NumPy is not loaded."""
+    if find_spec("numpy") is None:
+        raise NoDeviceError("the reference", got="no NumPy", need="NumPy",
+                            fix="load the package numpy first")  # fmt: skip
+    return ReferenceDevice(read)
+
+
 class ReferenceDevice:
     """The CPU, by NumPy. `read` gives the bytes of an object of the store by its hash."""
 
@@ -47,7 +57,7 @@ class ReferenceDevice:
         self._read = read
 
     async def load(
-        self, plan: str, weights: WeightFile, on_progress: Callable[[int, int], None]
+        self, plan: str, weights: Weights, on_progress: Callable[[int, int], None]
     ) -> ReferenceExecutable:
         """Read the plan's tensors into memory. Raises StoreError."""
         parsed = ReferencePlan.from_json(plan)
@@ -70,55 +80,57 @@ class ReferenceExecutable:
     """One graph with its weights, inputs and states in memory."""
 
     def __init__(self, plan: ReferencePlan, raw: Mapping[str, bytes]) -> None:
-        import numpy as np
+        from ..targets.reference import Reference
 
+        self._plan = plan
         self._graph = graph = plan.graph
         self._reference = Reference(graph, _Constants(plan.tensors, raw))
-        self._states: dict[str, Array] = {
-            name: np.zeros(self._bounds(name), self._dtype(name)) for name in graph.states
-        }
-        self._inputs = {name: self._zeros(name) for name in graph.inputs}
-        self._outputs: dict[str, Array] = {}
+        self._states = {name: bytes(self._most(name)) for name in graph.states}
+        self._inputs = {name: bytes(self._most(name)) for name in graph.inputs}
+        self._outputs: dict[str, bytes] = {}
         self._cancelled = False
-        self.nbytes = sum(map(len, raw.values())) + sum(s.nbytes for s in self._states.values())
+        # What the graph itself takes: how much NumPy takes while it runs is NumPy's affair.
+        self.nbytes = self.peak_nbytes = sum(
+            sum(map(len, each.values())) for each in (raw, self._states, self._inputs)
+        )
 
     async def write(self, name: str, data: bytes) -> None:
         """An input or a state by its public name; an input may be shorter than its bound."""
-        import numpy as np
-
-        if name in self._states:
-            self._states[name] = np.frombuffer(data, self._dtype(name)).reshape(self._bounds(name))
-        elif name in self._inputs:
-            self._inputs[name] = data
-        else:
+        places = self._inputs if name in self._inputs else self._states
+        if name not in places:
             known = sorted({*self._states, *self._inputs})
             raise InputError("no such input or state", got=repr(name), need=str(known))
+        if len(data) > self._most(name):
+            raise InputError(f"input '{name}'", got=f"{len(data)} bytes",
+                             need=f"at most {self._most(name)}")  # fmt: skip
+        places[name] = bytes(data)
 
     async def read(self, name: str) -> bytes:
         """The bytes of an input, a state, or an output of the last run."""
-        if name in self._inputs:
-            return self._inputs[name]
-        array = self._states.get(name, self._outputs.get(name))
-        if array is None:
-            raise InputError("nothing to read", got=repr(name), need="a state, input or output")
-        return array.tobytes()
+        for places in (self._inputs, self._states, self._outputs):
+            if name in places:
+                return places[name]
+        raise InputError("nothing to read", got=repr(name), need="a state, input or output")
 
     async def clear(self, name: str) -> None:
         """Zero a state."""
-        import numpy as np
-
-        self._states[name] = np.zeros_like(self._states[name])
+        self._states[name] = bytes(self._most(name))
 
     async def run(self, program: str, bindings: Mapping[str, int]) -> None:
-        """Run `prefill` on the input tokens, or `decode` on the token of the last run."""
-        if program == "decode":
-            self._inputs["tokens"] = self._outputs["token"].tobytes()
-        values = {"seq": 1, **bindings}
-        inputs = {name: self._array(name, values) for name in self._graph.inputs}
-        outputs, self._states = await asyncio.to_thread(
-            self._reference.run, inputs, self._states, values
-        )
-        self._outputs = outputs
+        """Run a program of the plan on the inputs and states as they are."""
+        values = {**bindings, **self._plan.programs[program]}
+        inputs = {name: self._array(name, self._inputs[name], values) for name in self._inputs}
+        states = {name: self._array(name, self._states[name], values) for name in self._states}
+        if sys.platform == "emscripten":  # no threads there
+            outputs, after = self._reference.run(inputs, states, values)
+        else:
+            outputs, after = await asyncio.to_thread(self._reference.run, inputs, states, values)
+        named = self._graph.outputs
+        self._outputs = {name: self._bytes(named[name], array) for name, array in outputs.items()}
+        self._states = {name: self._bytes(name, array) for name, array in after.items()}
+        for output, name in self._plan.feedback.items():
+            made = self._outputs[output]
+            self._inputs[name] = made + self._inputs[name][len(made) :]
 
     async def generate(self, request: GenerateRequest) -> AsyncIterator[list[int]]:
         """New tokens, one at a time: on this device nothing is gained by more in flight."""
@@ -147,6 +159,7 @@ class ReferenceExecutable:
         """Let the memory go."""
         self._states.clear()
         self._inputs.clear()
+        self._outputs.clear()
 
     async def _step(self, program: str, bindings: Mapping[str, int], uniform: float) -> None:
         import numpy as np
@@ -156,25 +169,26 @@ class ReferenceExecutable:
         self._inputs["settings"] = settings.tobytes()
         await self.run(program, bindings)
 
-    def _array(self, name: str, bindings: Mapping[str, int]) -> Array:
-        import numpy as np
+    def _array(self, name: str, data: bytes, bindings: Mapping[str, int]) -> Array:
+        """The first elements of `data`, as many as the value's shape asks for."""
+        from ..arrays import decode
 
-        shape = tuple(evaluate(dim, bindings) for dim in self._graph.values[name].shape)
-        count = int(np.prod(shape))
-        return np.frombuffer(self._inputs[name], self._dtype(name), count).reshape(shape)
+        value = self._graph.values[name]
+        shape = tuple(evaluate(dim, bindings) for dim in value.shape)
+        nbytes = value.dtype.nbytes(prod(shape))
+        if len(data) < nbytes:
+            raise InputError(f"input '{name}'", got=f"{len(data)} bytes",
+                             need=f"{nbytes} for the shape {shape}")  # fmt: skip
+        return decode(data[:nbytes], value.dtype, prod(shape)).reshape(shape)
 
-    def _zeros(self, name: str) -> bytes:
-        dtype: DType = self._graph.values[name].dtype
-        count = 1
-        for size in self._bounds(name):
-            count *= size
-        return bytes(dtype.nbytes(count))
+    def _bytes(self, name: str, array: Array) -> bytes:
+        from ..arrays import encode
 
-    def _bounds(self, name: str) -> tuple[int, ...]:
-        return tuple(bound(dim) for dim in self._graph.values[name].shape)
+        return encode(array, self._graph.values[name].dtype)
 
-    def _dtype(self, name: str) -> str:
-        return self._graph.values[name].dtype.value
+    def _most(self, name: str) -> int:
+        value: Value = self._graph.values[name]
+        return value.dtype.nbytes(prod(bound(dim) for dim in value.shape))
 
 
 class _Constants:
@@ -189,9 +203,22 @@ class _Constants:
         assert source is not None, f"{constant.value.name!r} is inline"
         place, raw = self._tensors[source.tensor], self._raw[source.tensor]
         if source.part == "values":
-            values: Array = dequantise(raw, place.type, place.shape)
-            return values
+            return _values(place, raw)
         if self._split[0] != source.tensor:
             self._split = source.tensor, split(raw, place.type, place.shape)
         part: Array = self._split[1][("codes", "scale", "minimum").index(source.part)]
         return part
+
+
+def _values(place: Place, raw: bytes) -> Array:
+    from ..arrays import decode
+
+    dtype = PLAIN.get(place.type)
+    if dtype is None:
+        values: Array = dequantise(raw, place.type, place.shape)
+        return values
+    need = dtype.nbytes(prod(place.shape))
+    if len(raw) != need:
+        raise FormatError(f"{place.type} tensor of shape {list(place.shape)}",
+                          got=f"{len(raw)} bytes", need=f"{need} bytes")  # fmt: skip
+    return decode(raw, dtype, prod(place.shape)).reshape(place.shape)

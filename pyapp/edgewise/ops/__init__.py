@@ -2,19 +2,26 @@
 
 from . import (
     activation,
+    attention,
+    convolution,
     elementwise,
     indexing,
     linear,
     llm,
     matrix,
     movement,
+    normalization,
+    pooling,
     quantized,
+    recurrent,
     reduction,
+    resample,
     sampling,
-)  # fmt: skip
+)
 from .base import OPS, Op
 
 __all__ = [
-    "OPS", "Op", "activation", "elementwise", "indexing", "linear", "llm", "matrix", "movement",
-    "quantized", "reduction", "sampling",
+    "OPS", "Op", "activation", "attention", "convolution", "elementwise", "indexing", "linear",
+    "llm", "matrix", "movement", "normalization", "pooling", "quantized", "recurrent",
+    "reduction", "resample", "sampling",
 ]  # fmt: skip

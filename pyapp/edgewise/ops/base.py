@@ -132,13 +132,16 @@ class Op:
         As the specification has it for its own operators (what must be given, then the options);
         the table's for composites, which have no `spec`.
         """
-        inputs, attrs = [row.name for row in self.inputs], [param.name for param in self.attrs]
+        every = (*(row.name for row in self.inputs), *(param.name for param in self.attrs))
         if not self.spec:
-            return (*inputs, *attrs)
-        options = {row.name for row in self.inputs if row.optional}
-        options |= {param.name for param in self.attrs if param.default != REQUIRED}
-        every = (*inputs, *attrs)
-        return (*(n for n in every if n not in options), *(n for n in every if n in options))
+            return every
+        return (*self.required, *(name for name in every if name not in self.required))
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The arguments that must be given, inputs first."""
+        inputs = (row.name for row in self.inputs if not row.optional)
+        return (*inputs, *(param.name for param in self.attrs if param.default == REQUIRED))
 
 
 OPS: dict[str, Op] = {}

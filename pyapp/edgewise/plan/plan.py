@@ -12,12 +12,15 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..dims import Dim
 from ..errors import FormatError
 
 FORMAT = "edgewise-plan/1"
+SLOTS = 64  # runs in flight
+SLOT_STRIDE = 256  # minUniformBufferOffsetAlignment's default limit
+SMALLEST_BUFFER = 4  # bytes: a buffer of none cannot be bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +38,32 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A number of workgroups: ceil((Σ terms·symbols + constant) / divisor), at least 0."""
+    """A number of workgroups: ceil(Π (Σ terms·symbols + constant) / divisor), at least 0.
 
-    terms: Mapping[str, int]
-    constant: int
+    `factors` are (terms, constant).
+    """
+
+    factors: tuple[tuple[Mapping[str, int], int], ...]
     divisor: int
 
+    def of(self, bindings: Mapping[str, int]) -> int:
+        """The number with these values for the symbols."""
+        total = 1
+        for terms, constant in self.factors:
+            total *= constant + sum(factor * bindings[name] for name, factor in terms.items())
+        return max(0, -(-total // self.divisor))
 
-def count(dim: Dim, divisor: int = 1) -> Count:
-    """ceil(dim / divisor) as a Count."""
-    if isinstance(dim, int):
-        return Count({}, dim, divisor)
-    return Count(dict(dim.terms), dim.constant, divisor)
+
+Size: TypeAlias = Dim | tuple[Dim, ...]  # a tuple is the product of its dimensions
+
+
+def count(size: Size, divisor: int = 1) -> Count:
+    """ceil(size / divisor) as a Count."""
+    factors = tuple(
+        ({}, dim) if isinstance(dim, int) else (dict(dim.terms), dim.constant)
+        for dim in (size if isinstance(size, tuple) else (size,))
+    )
+    return Count(factors, divisor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +140,16 @@ class Plan:
 
     @property
     def nbytes(self) -> int:
-        """Device memory that the plan holds while it is loaded, staging left out."""
-        return sum(buffer.nbytes for buffer in self.buffers if buffer.kind != "staging")
+        """Device memory that the plan holds once it is loaded: all buffers but for staging."""
+        return self.peak_nbytes - sum(
+            max(b.nbytes, SMALLEST_BUFFER) for b in self.buffers if b.kind == "staging"
+        )
+
+    @property
+    def peak_nbytes(self) -> int:
+        """The most device memory that it holds at once: while its weights come, with staging."""
+        buffers = sum(max(buffer.nbytes, SMALLEST_BUFFER) for buffer in self.buffers)
+        return buffers + SLOTS * SLOT_STRIDE
 
     def to_json(self) -> str:
         """One line of JSON: what the executors read."""
@@ -156,7 +181,7 @@ def _step_data(step: Step) -> list[Any]:
     return [
         step.kernel,
         [[b.buffer, b.offset, b.nbytes] for b in step.bindings],
-        [[c.terms, c.constant, c.divisor] for c in step.groups],
+        [[c.factors, c.divisor] for c in step.groups],
         step.origin,
     ]
 
@@ -174,7 +199,10 @@ def from_json(text: str) -> Plan:
 
 def _step(data: list[Any]) -> Step:
     kernel, bindings, groups, origin = data
-    x, y, z = (Count(*group) for group in groups)
+    x, y, z = (
+        Count(tuple((terms, constant) for terms, constant in factors), divisor)
+        for factors, divisor in groups
+    )
     return Step(kernel, tuple(Binding(*b) for b in bindings), (x, y, z), origin)
 
 

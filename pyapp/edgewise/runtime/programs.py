@@ -17,15 +17,12 @@ from importlib.metadata import PackageNotFoundError, distribution
 from .. import debug
 from ..dtypes import DType
 from ..errors import QuotaError, UnsupportedError
-from ..graph.graph import Graph, specialise
 from ..importers import llama
 from ..passes import pipeline
-from ..plan.plan import Plan
 from ..store.base import ObjectStore
 from ..store.manifest import Manifest
 from ..targets.device import DeviceFacts
-from ..targets.reference_plan import reference_plan
-from ..targets.webgpu.compile import compile_plan
+from .compiling import DECODER, compile_for
 
 IMPORTERS = {"llama": llama.build}
 LIMITS = ("maxBufferSize", "maxStorageBufferBindingSize", "maxComputeWorkgroupsPerDimension")
@@ -87,39 +84,7 @@ def build_plan(manifest: Manifest, facts: DeviceFacts, variant: Variant, max_con
     )
     for note in notes:
         debug.say(debug.GRAPHS, "passes", str(note))
-    if facts.target == "reference":
-        return reference_plan(graph, manifest.tensors).to_json()
-    plan = compile_graph(graph, manifest, facts, variant.features)
-    debug.say(debug.TIMINGS, "plan", lambda: summary(plan))
-    for kernel in plan.kernels:
-        debug.say(debug.KERNELS, f"kernel {kernel.name}", kernel.code)
-    text = plan.to_json()
-    debug.say(debug.PLANS, "plan", text)
-    return text
-
-
-def compile_graph(
-    graph: Graph, manifest: Manifest, facts: DeviceFacts, features: frozenset[str]
-) -> Plan:
-    """Prefill and decode of a language model's graph; its token is the next run's input."""
-    programs = {"prefill": graph, "decode": specialise(graph, {"seq": 1})}
-    return compile_plan(
-        programs,
-        manifest.tensors,
-        facts,
-        features=features,
-        feedback={"token": "tokens"},
-        draw=("settings", 4),
-    )
-
-
-def summary(plan: Plan) -> str:
-    """A line about a plan's size."""
-    steps = ", ".join(f"{name} {len(steps)}" for name, steps in plan.programs.items())
-    return (
-        f"{len(plan.kernels)} kernels; dispatches: {steps}; {plan.nbytes / 1e6:.1f} MB on the "
-        f"device, of which at most {plan.peak_live / 1e6:.2f} MB intermediate"
-    )
+    return compile_for(graph, manifest.tensors, facts, variant.features, DECODER).text
 
 
 def _name(manifest: Manifest, facts: DeviceFacts, variant: Variant, max_context: int) -> str | None:

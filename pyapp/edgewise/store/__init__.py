@@ -2,6 +2,6 @@
 
 A file is a list of segments (`cut`), a manifest says which (`manifest`), `pack` writes one for
 a local file, `download` fetches what is missing into any `ObjectStore` (`base`). `folder` is
-the store of CPython; the browser's lives in `host/browser.py` over `shims/store.js`.
+the store of CPython; the browser's lives in `host/browser/` over `shims/store.js`.
 Nothing here imports `js`, NumPy or a graph.
 """

@@ -1,7 +1,7 @@
 """What a store can do, for those who fill and read one: the same in a browser and in CPython.
 
 Object bytes do not pass through here: in the browser they go from the network to Cache Storage
-and from there to the device without entering Python. `folder.Folder` and `host/browser.py`
+and from there to the device without entering Python. `folder.Folder` and `host/browser/`
 implement it.
 """
 

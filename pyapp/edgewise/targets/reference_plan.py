@@ -9,17 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Protocol
 
+from ..dims import bound
 from ..errors import FormatError
 from ..graph.graph import Graph
 from ..graph.text import parse_graph, print_graph
 
-FORMAT = "edgewise-reference/1"
+FORMAT = "edgewise-reference/2"
 
 
 class Tensor(Protocol):
-    """A tensor of a model file: ggml type, shape outermost first, absolute offset, bytes."""
+    """A tensor of a model file: its type, shape outermost first, absolute offset, bytes."""
 
     @property
     def type(self) -> str: ...
@@ -33,7 +35,7 @@ class Tensor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a tensor lies, and how to read it."""
+    """Where a tensor lies, and how to read it: a ggml block type or one of `dtypes.PLAIN`."""
 
     type: str
     shape: tuple[int, ...]
@@ -43,10 +45,24 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class ReferencePlan:
-    """A graph and the tensors that its constants are parts of."""
+    """A graph and the tensors that its constants are parts of.
+
+    programs  name -> values of symbols that are fixed in it: `decode` is the graph with seq = 1.
+    feedback  output -> input: after a run the output's elements are the input's first ones.
+    """
 
     graph: Graph
     tensors: Mapping[str, Place]
+    programs: Mapping[str, Mapping[str, int]]
+    feedback: Mapping[str, str]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of weights, inputs and states: what the graph takes besides NumPy's own."""
+        held = [self.graph.values[name] for name in (*self.graph.inputs, *self.graph.states)]
+        return sum(place.nbytes for place in self.tensors.values()) + sum(
+            value.dtype.nbytes(prod(bound(dim) for dim in value.shape)) for value in held
+        )
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -57,6 +73,8 @@ class ReferencePlan:
                 "target": "reference",
                 "graph": print_graph(self.graph),
                 "tensors": places,
+                "programs": {name: dict(fixed) for name, fixed in self.programs.items()},
+                "feedback": dict(self.feedback),
             }
         )
 
@@ -70,10 +88,15 @@ class ReferencePlan:
             name: Place(type, tuple(shape), offset, nbytes)
             for name, (type, shape, offset, nbytes) in data["tensors"].items()
         }
-        return ReferencePlan(parse_graph(data["graph"]), places)
+        return ReferencePlan(parse_graph(data["graph"]), places, data["programs"], data["feedback"])
 
 
-def reference_plan(graph: Graph, tensors: Mapping[str, Tensor]) -> ReferencePlan:
+def reference_plan(
+    graph: Graph,
+    tensors: Mapping[str, Tensor],
+    programs: Mapping[str, Mapping[str, int]],
+    feedback: Mapping[str, str],
+) -> ReferencePlan:
     """The plan of `graph`, whose constants come from the file that `tensors` describe."""
     sources = {c.source.tensor for c in graph.constants.values() if c.source is not None}
     places = {
@@ -81,4 +104,4 @@ def reference_plan(graph: Graph, tensors: Mapping[str, Tensor]) -> ReferencePlan
         for name, t in tensors.items()
         if name in sources
     }
-    return ReferencePlan(graph, places)
+    return ReferencePlan(graph, places, programs, feedback)

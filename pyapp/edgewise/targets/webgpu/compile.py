@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ...dims import bound, product
 from ...errors import PlanError, UnsupportedError
 from ...graph.graph import Graph, Node
-from ...ops.base import OPS
+from ...passes.clean import clean
+from ...passes.decompose import decompose
 from ...plan.plan import Binding, Plan, Slot
 from ..device import DeviceFacts
-from . import lower_llm, lower_quantized, lower_webnn
+from . import lower_llm, lower_quantized
 from .emit import SETTINGS_BYTES, Program, Shared, nbytes_of
+from .lower_webnn import fit, lower_pointwise, result
+from .pointwise import POINTWISE
 from .weights import Tensor, Weights
 
 Lowering = Callable[[Program, Weights, Node], None]
@@ -33,10 +35,13 @@ LOWERINGS: dict[str, Lowering] = {
     "swiglu": lower_llm.swiglu,
     "markSeen": lower_llm.mark_seen,
     "sample": lower_llm.sample,
-    "reshape": lower_webnn.reshape,
-    "slice": lower_webnn.slice_,
-    **{name: lower_webnn.elementwise for name, row in OPS.items() if row.wgsl is not None},
 }
+
+#: Kernels that read their inputs and write their output by functions (see access.py).
+STRUCTURED: dict[str, Lowering] = {}
+
+READERS = frozenset({*POINTWISE, *STRUCTURED})
+KNOWN = frozenset({*LOWERINGS, *READERS})
 
 USED_FEATURES = frozenset({"shader-f16", "subgroups"})
 
@@ -60,26 +65,17 @@ def compile_plan(
     Raises UnsupportedError with every operator that has no kernel, PlanError for what does not
     fit the device's limits.
     """
-    missing = sorted({n.op for g in programs.values() for n in g.nodes if n.op not in LOWERINGS})
-    if missing:
-        raise UnsupportedError(
-            "operators on webgpu",
-            got=", ".join(missing),
-            need="operators with a kernel",
-            fix="run them elsewhere",
-        )
-    first = next(iter(programs.values()))
-    symbols = dict(sorted({k: v for g in programs.values() for k, v in g.symbols.items()}.items()))
+    graphs = {name: prepare(graph) for name, graph in programs.items()}
+    first = next(iter(graphs.values()))
+    symbols = dict(sorted({k: v for g in graphs.values() for k, v in g.symbols.items()}.items()))
     used = features & facts.features & USED_FEATURES
     shared = Shared(facts, used, symbols, _slot_inputs(first))
     limit = min(facts.limits["maxStorageBufferBindingSize"], facts.limits["maxBufferSize"])
     weights = Weights(shared, tensors, limit)
     steps = {}
     peak = 0
-    for name, graph in programs.items():
-        program = Program(graph, shared, _homes(graph, shared, feedback or {}))
-        for node in graph.nodes:
-            LOWERINGS[node.op](program, weights, node)
+    for name, graph in graphs.items():
+        program = _lower(graph, shared, weights, feedback or {})
         memory = program.memory()
         peak = max(peak, memory.peak_live)
         steps[name] = program.steps(memory)
@@ -104,14 +100,61 @@ def compile_plan(
     )
 
 
+def prepare(graph: Graph) -> Graph:
+    """`graph` in operators that have kernels. Raises UnsupportedError with all that have none."""
+    known = decompose(graph, KNOWN).graph
+    missing = sorted({node.op for node in known.nodes if node.op not in KNOWN})
+    if missing:
+        raise UnsupportedError(
+            "operators on webgpu",
+            got=", ".join(missing),
+            need="operators with a kernel",
+            fix="run them elsewhere",
+        )
+    return clean(known).graph
+
+
+def _lower(graph: Graph, shared: Shared, weights: Weights, feedback: Mapping[str, str]) -> Program:
+    """All steps of one program, its results last."""
+    users: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        for name in {name for name in node.inputs if name is not None}:
+            users.setdefault(name, []).append(node)
+    homes = _homes(graph, shared)
+    p = Program(graph, shared, homes, users)
+    places = _places(graph, shared, feedback)
+    for public, name in graph.outputs.items():
+        if name not in homes and p.stored_as_seen(name):
+            homes[name] = places[public]
+    for node in graph.nodes:
+        if not p.absorbed.issuperset(node.outputs):
+            lower(p, weights, node)
+        p.ready.update(node.outputs)
+    for public, name in graph.outputs.items():
+        if homes.get(p.root(name)) != places[public]:
+            result(p, weights, name, places[public])
+    for state, name in graph.updates.items():
+        if p.root(name) != state:
+            result(p, weights, name, homes[state])
+    return p
+
+
+def lower(p: Program, weights: Weights, node: Node) -> None:
+    """The steps of one node."""
+    if node.op in LOWERINGS:
+        LOWERINGS[node.op](p, weights, node)
+        return
+    fit(p, weights, node)
+    if node.op in STRUCTURED:
+        STRUCTURED[node.op](p, weights, node)
+    else:
+        lower_pointwise(p, weights, node, READERS)
+
+
 def _slot_inputs(graph: Graph) -> tuple[str, ...]:
-    """Inputs so small that they travel with each run in its slot."""
-    return tuple(
-        name
-        for name in graph.inputs
-        if graph.values[name].dtype.is_float
-        and bound(product(graph.values[name].shape)) * 4 <= SETTINGS_BYTES
-    )
+    """The sampler's settings travel with each run in its slot."""
+    settings = {node.inputs[-1] for node in graph.nodes if node.op == "sample"}
+    return tuple(name for name in graph.inputs if name in settings)
 
 
 def _slot(shared: Shared, draw: tuple[str, int] | None) -> Slot:
@@ -124,24 +167,29 @@ def _slot(shared: Shared, draw: tuple[str, int] | None) -> Slot:
     return Slot(tuple(shared.symbols), inputs, drawn, max(at, 16))
 
 
-def _homes(graph: Graph, shared: Shared, feedback: Mapping[str, str]) -> dict[str, Binding]:
-    """Buffers for inputs, states and outputs, the same in every program."""
+def _homes(graph: Graph, shared: Shared) -> dict[str, Binding]:
+    """Buffers for inputs and states, the same in every program."""
     homes: dict[str, Binding] = {}
     for kind, names in (("input", graph.inputs), ("state", graph.states)):
         for name in names:
-            if name in shared.slot_inputs:
-                continue
-            nbytes = nbytes_of(graph.values[name])
-            homes[name] = Binding(shared.buffer(name, kind, nbytes), 0, nbytes)
+            if name not in shared.slot_inputs:
+                nbytes = nbytes_of(graph.values[name])
+                homes[name] = Binding(shared.buffer(name, kind, nbytes), 0, nbytes)
+    return homes
+
+
+def _places(graph: Graph, shared: Shared, feedback: Mapping[str, str]) -> dict[str, Binding]:
+    """Where the host reads each output. Raises PlanError for a name that an input has too."""
+    places = {}
     for public, name in graph.outputs.items():
-        nbytes = nbytes_of(graph.values[name])
-        if name in homes:
+        if public in graph.inputs or public in graph.states:
             raise PlanError(
-                f"output '{public}'", got=f"input or state '{name}'", need="a computed value"
+                f"output '{public}'", got="an input of that name", need="a name of its own"
             )
+        nbytes = nbytes_of(graph.values[name])
         if public in feedback:
             index = shared.named[feedback[public]]
         else:
             index = shared.buffer(public, "output", nbytes)
-        homes[name] = Binding(index, 0, nbytes)
-    return homes
+        places[public] = Binding(index, 0, nbytes)
+    return places

@@ -2,22 +2,26 @@
 
 A lowering function names its operands; where each lies is decided when the whole program is
 known. Four kinds have buffers of their own (inputs, outputs, states, weights); every other value
-gets a place in an arena from its live range.
+gets a place in an arena from its live range. Values that are computed where they are read
+(`deferred`, see access.py) have no place at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
-from ...dims import Dim, Expr, bound, product
+from ...dims import Dim, Expr, bound
 from ...dtypes import DType
 from ...errors import PlanError, UnsupportedError
 from ...graph.graph import Graph, Node, Value
 from ...ops.base import Shape
 from ...plan.arena import Life, Memory, aligned, plan_memory
-from ...plan.plan import Binding, Buffer, Count, Kernel, Step, count
+from ...plan.plan import Binding, Buffer, Count, Kernel, Size, Step, count
 from ..device import DeviceFacts
+from .index import wgsl_size
+from .storage import Storage, storage
 from .template import Literal, render
 
 WGSL_TYPES = {
@@ -54,19 +58,14 @@ def wgsl_type(value: Value) -> str:
     return WGSL_TYPES[value.dtype]
 
 
+def n_elements(shape: Shape) -> int:
+    """Elements of a shape at its bound."""
+    return prod(bound(dim) for dim in shape)
+
+
 def nbytes_of(value: Value) -> int:
-    """Bytes of a value at its bound, rounded up to whole words."""
-    return -(-value.dtype.nbytes(bound(product(value.shape))) // 4) * 4
-
-
-def wgsl_dim(dim: Dim) -> str:
-    """A dimension as a WGSL u32 expression over the slot's symbols."""
-    if isinstance(dim, int):
-        return f"{dim}u"
-    terms = "".join(f" + {factor}u * slot.{name}" for name, factor in dim.terms if factor > 0)
-    minus = "".join(f" - {-factor}u * slot.{name}" for name, factor in dim.terms if factor < 0)
-    constant = f" - {-dim.constant}u" if dim.constant < 0 else f" + {dim.constant}u"
-    return f"(0u{terms}{minus}{constant})"
+    """Bytes of a value at its bound as the host sees it, rounded up to whole words."""
+    return -(-value.dtype.nbytes(n_elements(value.shape)) // 4) * 4
 
 
 @dataclass(slots=True)
@@ -118,7 +117,11 @@ class Program:
     graph: Graph
     shared: Shared
     homes: dict[str, Binding]  # values that have a buffer of their own
+    users: Mapping[str, Sequence[Node]]  # the nodes that read a value
     aliases: dict[str, str] = field(default_factory=dict)
+    deferred: dict[str, tuple[Node, int]] = field(default_factory=dict)  # value -> (node, output)
+    absorbed: set[str] = field(default_factory=set)  # values that exist in another kernel alone
+    ready: set[str] = field(default_factory=set)  # values of the nodes lowered so far
     temporaries: dict[str, int] = field(default_factory=dict)
     drafts: list[_Draft] = field(default_factory=list)
 
@@ -137,6 +140,34 @@ class Program:
             name = self.aliases[name]
         return name
 
+    @property
+    def results(self) -> set[str]:
+        """The values that leave the program."""
+        return {*self.graph.outputs.values(), *self.graph.updates.values()}
+
+    @property
+    def half(self) -> bool:
+        """Whether kernels may use f16."""
+        return "shader-f16" in self.shared.features
+
+    def storage(self, name: str) -> Storage:
+        """How the elements of a value that lies in memory lie there."""
+        root = self.root(name)
+        given = root in self.graph.inputs or root in self.graph.states
+        packed = given or root in self.graph.constants
+        return storage(self.value(root).dtype, packed=packed, half=self.half)
+
+    @property
+    def states(self) -> set[str]:
+        """The states, whose bytes change in the middle of a program."""
+        return set(self.graph.states)
+
+    def stored_as_seen(self, name: str) -> bool:
+        """Whether kernels store a value just as the host reads it."""
+        dtype = self.value(name).dtype
+        form = storage(dtype, packed=False, half=self.half)
+        return form.nbytes * 8 == dtype.bits and name not in self.graph.constants
+
     def temporary(self, name: str, shape: Shape, dtype: DType) -> str:
         """The name of a value that lives between the steps of one lowering."""
         unique = f"{name}#{len(self.temporaries)}"
@@ -148,18 +179,23 @@ class Program:
         kernel: str,
         node: Node,
         args: Sequence[Arg],
-        groups: Sequence[Dim | Count],
+        groups: Sequence[Size | Count],
         *,
         flags: Mapping[str, bool] | None = None,
         consts: Mapping[str, Literal] | None = None,
         types: Mapping[str, str] | None = None,
-        dims: Mapping[str, Dim] | None = None,
+        dims: Mapping[str, Size] | None = None,
+        functions: Sequence[str] = (),
         body: str | None = None,
     ) -> None:
-        """Add one dispatch. `dims` become WGSL functions; `body` replaces the kernel's file."""
+        """Add one dispatch.
+
+        `dims` become WGSL functions, `functions` are WGSL text that reads and writes the
+        arguments, `body` replaces the kernel's file.
+        """
         head = [self._slot_text()]
         head += [
-            f"fn {name}() -> u32 {{ return {wgsl_dim(dim)}; }}"
+            f"fn {name}() -> u32 {{ return {wgsl_size(dim)}; }}"
             for name, dim in (dims or {}).items()
         ]
         head += [
@@ -167,6 +203,7 @@ class Program:
             f"var<storage, {ACCESS[a.access]}> {a.name}: array<{a.element}>;"
             for i, a in enumerate(args)
         ]
+        head += functions
         code = render(
             kernel, head="\n".join(head), flags=flags, consts=consts, types=types, body=body
         )
@@ -174,7 +211,7 @@ class Program:
         self.dispatch(made, node.origin, args, groups)
 
     def dispatch(
-        self, kernel: Kernel, origin: str, args: Sequence[Arg], groups: Sequence[Dim | Count]
+        self, kernel: Kernel, origin: str, args: Sequence[Arg], groups: Sequence[Size | Count]
     ) -> None:
         """Add one dispatch of a finished kernel, its group counts checked against the limit."""
         counts = [g if isinstance(g, Count) else count(g) for g in groups]
@@ -224,7 +261,12 @@ class Program:
         )
 
     def _nbytes(self, name: str) -> int:
-        return self.temporaries.get(name) or nbytes_of(self.graph.values[name])
+        if name in self.temporaries:
+            return self.temporaries[name]
+        if name in self.homes:
+            return nbytes_of(self.graph.values[name])
+        nbytes = n_elements(self.graph.values[name].shape) * self.storage(name).nbytes
+        return -(-nbytes // 4) * 4
 
     def _binding(self, operand: str | Binding, memory: Memory) -> Binding:
         if isinstance(operand, Binding):
@@ -242,24 +284,34 @@ class Program:
             f"@align(16) {name}: array<vec4f, {SETTINGS_BYTES // 16}>"
             for name in self.shared.slot_inputs
         ]
+        if not fields:
+            return ""  # WGSL has no empty structures
         return (
             f"struct Slot {{ {', '.join(fields)} }}\n@group(1) @binding(0) var<uniform> slot: Slot;"
         )
 
 
 def _bound_of(c: Count, symbols: Mapping[str, int]) -> int:
-    most = c.constant + sum(max(f, 0) * symbols[name] for name, f in c.terms.items())
-    return -(-most // c.divisor)
+    """The largest value of `c`: where a factor falls with a symbol, at that symbol's 0."""
+    rising = [({name: f for name, f in terms.items() if f > 0}, k) for terms, k in c.factors]
+    return Count(tuple(rising), c.divisor).of(symbols)
 
 
-def elements(shape: Iterable[Dim]) -> Dim:
-    """The number of elements, symbolic when one dimension is."""
-    return product(tuple(shape))
+def elements(shape: Iterable[Dim]) -> Size:
+    """The number of elements: a dimension where that is possible, else the product of several."""
+    dims = tuple(shape)
+    symbolic = tuple(dim for dim in dims if isinstance(dim, Expr))
+    known = prod(dim for dim in dims if isinstance(dim, int))
+    if known == 0 or not symbolic:
+        return known
+    if len(symbolic) == 1:
+        return symbolic[0] * known
+    return (known, *symbolic)
 
 
-def per(dim: Dim, size: int) -> Count:
-    """ceil(dim / size) workgroups."""
-    return count(dim, size)
+def per(size: Size, n: int) -> Count:
+    """ceil(size / n) workgroups."""
+    return count(size, n)
 
 
 def is_one(dim: Dim) -> bool:

@@ -1,102 +1,101 @@
-"""Lowering of WebNN operators: element-wise rows become generated kernels; views cost nothing."""
+"""Lowering of pointwise WebNN operators: left to their readers, or kernels of their own."""
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import cast
 
-from ...dims import Dim, bound, product
-from ...errors import UnsupportedError
-from ...graph.graph import Node, Value
-from ...ops.base import OPS
-from .emit import Arg, Program, elements, per, wgsl_type
+from ...graph.graph import Node
+from ...plan.plan import Binding, Size
+from .access import Access, emit_pointwise
+from .defer import MAX_BUFFERS, leaves, may_defer
+from .emit import Program, elements, nbytes_of
+from .index import coordinates, flat, wgsl_dim, wgsl_size
+from .storage import pack_word, storage
 from .weights import Weights
 
 
-def reshape(p: Program, w: Weights, node: Node) -> None:
-    """The same bytes under another shape."""
-    p.alias(node.outputs[0], cast(str, node.inputs[0]))
+def lower_pointwise(p: Program, w: Weights, node: Node, readers: Container[str]) -> None:
+    """Each output by itself: deferred, the same bytes under another name, or a kernel."""
+    for k, name in enumerate(node.outputs):
+        if name in p.absorbed or not (p.users.get(name) or name in p.results):
+            continue
+        if may_defer(p, node, k, readers):
+            p.deferred[name] = node, k
+        elif node.op in ("reshape", "identity") and _same_bytes(p, node):
+            root = p.root(cast(str, node.inputs[0]))
+            if name in p.homes and root not in p.homes:
+                p.homes[root] = p.homes[name]  # made where the host reads it
+            p.alias(name, root)
+        elif node.op == "concat" and len(leaves_of(p, node)) >= MAX_BUFFERS:
+            concat_parts(p, w, node)
+        else:
+            emit_pointwise(p, w, node, k)
 
 
-def slice_(p: Program, w: Weights, node: Node) -> None:
-    """A block with strides of one, of up to four axes."""
-    x, y = p.value(node.inputs[0]), p.value(node.outputs[0])
-    starts = cast(tuple[Dim, ...], node.attrs["starts"])
-    strides = node.attrs.get("strides") or ()
-    if len(x.shape) > 4 or any(step != 1 for step in cast(tuple[int, ...], strides)):
-        raise UnsupportedError(
-            f"slice '{node.origin}' on webgpu",
-            got=f"rank {len(x.shape)}, strides {strides}",
-            need="up to four axes, strides of 1",
-        )
-    rest = 4 - len(x.shape)
-    shape, out = x.shape + (1,) * rest, y.shape + (1,) * rest
-    first: tuple[Dim, ...] = starts + (0,) * rest
-    count = elements(y.shape)
-    p.emit(
-        "slice",
-        node,
-        [Arg("x", "read", "T", x.name), Arg("y", "write", "T", y.name)],
-        [per(count, 64)],
-        consts={f"X{i}": _known(node, x, shape[i]) for i in (1, 2, 3)}
-        | {f"Y{i}": _known(node, y, out[i]) for i in (1, 2, 3)},
-        types={"T": wgsl_type(x)},
-        dims={"elements": count, **{f"s{i}": first[i] for i in range(4)}},
-    )
+def _same_bytes(p: Program, node: Node) -> bool:
+    """Whether the input lies in memory, where the output can lie too."""
+    root = p.root(cast(str, node.inputs[0]))
+    return root not in p.deferred and root not in p.graph.constants
 
 
-def elementwise(p: Program, w: Weights, node: Node) -> None:
-    """One generated kernel; an input may repeat along leading axes (broadcast of a suffix)."""
-    row = OPS[node.op]
-    assert row.wgsl is not None, f"not an element-wise row {row.name=}"
+def leaves_of(p: Program, node: Node) -> set[str]:
+    """The values in memory that a node reads."""
+    return {leaf for name in node.inputs if name for leaf in leaves(p, name)}
+
+
+def fit(p: Program, w: Weights, node: Node) -> None:
+    """Give deferred inputs kernels of their own until a node's kernel has buffers enough."""
+    if node.op == "concat":
+        return
+    while len(leaves_of(p, node)) >= MAX_BUFFERS:
+        roots = [p.root(name) for name in node.inputs if name]
+        largest = max((r for r in roots if r in p.deferred), key=lambda r: len(leaves(p, r)))
+        settle(p, w, largest)
+
+
+def settle(p: Program, w: Weights, name: str) -> None:
+    """Compute a deferred value into memory after all."""
+    node, k = p.deferred.pop(name)
+    emit_pointwise(p, w, node, k)
+
+
+def concat_parts(p: Program, w: Weights, node: Node) -> None:
+    """A kernel for each input, where one would need too many buffers."""
     y = p.value(node.outputs[0])
-    names = [port.name for port in row.inputs]
-    count = elements(y.shape)
-    args, reads = [], {}
-    for i, (name, operand) in enumerate(zip(names, node.inputs, strict=True)):
-        value = p.value(operand)
-        constant = p.graph.constants.get(value.name)
-        args.append(
-            Arg(f"in{i}", "read", wgsl_type(value), w.plain(constant) if constant else value.name)
-        )
-        reads[name] = f"in{i}[{_index(node, value, y)}]"
-    expression = row.wgsl.format(T="T", **reads)
-    body = f"""
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {{
-  if (id.x >= elements()) {{ return; }}  // the last workgroup
-  y[id.x] = T({expression});
-}}"""
-    p.emit(
-        node.op,
-        node,
-        [*args, Arg("y", "write", "T", y.name)],
-        [per(count, 64)],
-        types={"T": wgsl_type(y)},
-        dims={"elements": count},
-        body=body,
+    axis = cast(int, node.attrs["axis"])
+    before = "0u"
+    for name in node.inputs:
+        x = p.value(name)
+        k = Access(p, w, node, "concat_part")
+        k.read("x", name)
+        k.write("put", y.name, fuse=False)
+        at = coordinates("i", x.shape)
+        at[axis] = f"({at[axis]} + {before})"
+        k.run_each(elements(x.shape), f"put({flat(at, y.shape)}, x(i));")
+        before = f"{before} + {wgsl_dim(x.shape[axis])}"
+
+
+def result(p: Program, w: Weights, name: str, to: Binding) -> None:
+    """Copy a value to where the host reads it, packed as the host has it."""
+    value = p.value(name)
+    node = Node("result", (name,), (), {}, f"output {name}")
+    size: Size = elements(value.shape)
+    k = Access(p, w, node, "result")
+    k.read("x", name)
+    form = storage(value.dtype, packed=False, half=p.half)
+    if form.nbytes * 8 == value.dtype.bits:
+        k.place("y", form.element, to)
+        k.run_each(size, form.store.format(a="y", i="i", v="x(i)"))
+        return
+    each, add = pack_word(value.dtype)
+    k.place("y", "u32", to)
+    k.run_each(
+        elements((nbytes_of(value) // 4,)),
+        f"""var word = 0u;
+  for (var n = 0u; n < {each}u; n += 1u) {{
+    let at = i * {each}u + n;
+    if (at < {wgsl_size(size)}) {{ {add.format(v="x(at)", n="n")} }}
+  }}
+  y[i] = word;""",
     )
-
-
-def _index(node: Node, x: Value, y: Value) -> str:
-    if x.shape == y.shape:
-        return "id.x"
-    kept = tuple(x.shape)
-    while kept and kept[0] == 1:
-        kept = kept[1:]
-    if kept != tuple(y.shape)[len(y.shape) - len(kept) :]:
-        raise UnsupportedError(
-            f"{node.op} '{node.origin}' on webgpu",
-            got=f"{x} against {y}",
-            need="a suffix of the shape",
-        )
-    return f"id.x % {bound(product(kept))}u"
-
-
-def _known(node: Node, value: Value, dim: Dim) -> int:
-    if not isinstance(dim, int):
-        raise UnsupportedError(
-            f"{node.op} '{node.origin}' on webgpu",
-            got=str(value),
-            need="a symbolic dimension only in front",
-        )
-    return dim

@@ -21,7 +21,7 @@ from ...formats.blocks import BLOCKS
 from ...graph.graph import Constant
 from ...plan.arena import aligned
 from ...plan.plan import Binding, Kernel, Step, Weight, count
-from .emit import Shared
+from .emit import Shared, nbytes_of
 from .template import render
 
 UPLOAD_BYTES = 16 << 20
@@ -116,17 +116,46 @@ class Weights:
         return self.vectors[name]
 
     def plain(self, constant: Constant) -> Binding:
-        """An inline constant as it is, for element-wise operators."""
-        if constant.data is None:
-            raise UnsupportedError(
-                f"constant '{constant.value.name}' on webgpu",
-                got="a tensor of the model file as a plain operand",
-                need="an inline constant",
+        """A constant's bytes as they are; bfloat16 of the file as float32."""
+        name = f"plain {_name(constant)}"
+        if name in self.vectors:
+            return self.vectors[name]
+        nbytes = nbytes_of(constant.value)
+        if nbytes > self.binding_limit:
+            raise PlanError(
+                f"constant '{_name(constant)}'",
+                got=f"{nbytes} bytes",
+                need=f"at most {self.binding_limit} in one binding",
             )
-        if constant.value.name not in self.vectors:
-            place = self.vectors[constant.value.name] = self._place(len(constant.data))
+        place = self.vectors[name] = self._place(nbytes)
+        if constant.data is not None:
             self.inline.append((place, constant.data))
-        return self.vectors[constant.value.name]
+        elif constant.source is not None and constant.source.type == "BF16":
+            tensor = self._tensor(_name(constant))
+            n = tensor.nbytes // 2
+            self._upload(_name(constant), tensor, 1, n, 0, 1, [place], 1, 0)
+        else:
+            self._copy(_name(constant), place)
+        return place
+
+    def _copy(self, name: str, place: Binding) -> None:
+        """Bring a tensor's bytes, in as many uploads as it takes."""
+        tensor = self._tensor(name)
+        limit = self.shared.facts.limits["maxComputeWorkgroupsPerDimension"]
+        kernel = Kernel("unpack_words", unpack_code("words"), ("read", "write"))
+        for start in range(0, tensor.nbytes, UPLOAD_BYTES):
+            n = min(UPLOAD_BYTES, tensor.nbytes - start)
+            words = -(-n // 4)
+            staging = self.shared.buffer("staging", "staging", 4 * words)
+            to = Binding(place.buffer, place.offset + start, 4 * words)
+            groups = min(-(-words // 64), limit)
+            step = Step(
+                self.shared.kernel(kernel),
+                (Binding(staging, 0, 4 * words), to),
+                (count(groups), count(-(-words // 64 // groups)), count(1)),
+                name,
+            )
+            self.uploads.append(Weight(name, tensor.offset + start, n, (step,)))
 
     def _pack(self, matrices: tuple[Matrix, ...], alternate: bool) -> Packed:
         first = matrices[0]

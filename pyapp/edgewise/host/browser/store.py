@@ -1,0 +1,108 @@
+"""The browser's store: Cache Storage through `shims/store.js`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import replace
+from itertools import compress, groupby
+from typing import Any
+
+import js
+from pyodide.ffi import create_proxy, jsnull, to_js
+
+from ...errors import from_dict
+from ...store.base import Estimate, Run, RunResult
+from .bridge import answer, plain
+
+
+class BrowserStore:
+    """Cache Storage through shims/store.js: `store.base.ObjectStore`."""
+
+    def __init__(self, shims: Any) -> None:
+        self._store, self._prefetch = shims.store, shims.prefetch
+
+    async def has(self, hashes: Sequence[str]) -> list[bool]:
+        """Which objects are there."""
+        return list(await answer(self._store.has(to_js(list(hashes)))))
+
+    async def list(self) -> Sequence[str]:
+        """The hashes of all objects."""
+        return tuple(await answer(self._store.list()))
+
+    async def remove(self, hash: str) -> bool:
+        """Deletes an object; False when it was not there."""
+        return bool(await answer(self._store.remove(hash)))
+
+    async def fetch_run(
+        self, run: Run, *, on_bytes: Callable[[int], None], etag: str | None = None
+    ) -> RunResult:
+        """Fetches what the worker's prefetch does not bring. Errors are in the result."""
+        stop = js.AbortController.new()
+        arrived = create_proxy(on_bytes)
+        options = plain({"signal": stop.signal, "onBytes": arrived, "etag": etag or jsnull})
+        try:
+            await answer(self._prefetch.wait(run.url, run.offset, run.nbytes, arrived, stop.signal))
+            result = RunResult(())
+            stored = await self.has(_hashes(run))
+            for part, there in _parts(run, set(compress(_hashes(run), stored))):
+                got = RunResult(_hashes(part)) if there else await self._fetch(part, options)
+                result = replace(got, done=result.done + got.done)
+                if result.error is not None:
+                    break
+            return result
+        finally:
+            stop.abort()
+            arrived.destroy()
+
+    async def _fetch(self, run: Run, options: Any) -> RunResult:
+        segments = to_js([[s.hash or jsnull, s.nbytes] for s in run.segments])
+        return _run_result(
+            await answer(self._store.fetchRun(run.url, run.offset, segments, options))
+        )
+
+    async def get_text(self, name: str) -> str | None:
+        """A small document, verified."""
+        text = await answer(self._store.getText(name))
+        return None if text is None else str(text)
+
+    async def put_text(self, name: str, text: str) -> None:
+        """Stores or replaces a document. Raises QuotaError."""
+        await answer(self._store.putText(name, text))
+
+    async def remove_text(self, name: str) -> bool:
+        """Deletes a document; False when it was not there."""
+        return bool(await answer(self._store.removeText(name)))
+
+    async def estimate(self) -> Estimate:
+        """How much room there is."""
+        found = await answer(self._store.estimate())
+        return Estimate(_int_or_none(found.usage), _int_or_none(found.quota))
+
+    async def persist(self) -> bool:
+        """Whether the browser keeps the store under pressure."""
+        return bool(await answer(self._store.persist()))
+
+
+def _parts(run: Run, stored: Container[str | None]) -> Iterator[tuple[Run, bool]]:
+    """The run cut where stored and missing segments meet, and which of both each part is."""
+    offset = run.offset
+    for there, group in groupby(run.segments, lambda segment: segment.hash in stored):
+        part = Run(run.url, offset, tuple(group))
+        yield part, there
+        offset += part.nbytes
+
+
+def _hashes(run: Run) -> tuple[str, ...]:
+    return tuple(segment.hash for segment in run.segments if segment.hash)
+
+
+def _run_result(result: Any) -> RunResult:
+    data = json.loads(js.JSON.stringify(result))
+    error = data.get("error")
+    return RunResult(tuple(data["done"]), from_dict(error) if error else None, data["retry"],
+                     data["ranged"], data["etag"])  # fmt: skip
+
+
+def _int_or_none(value: Any) -> int | None:
+    return None if value is None or value is jsnull else int(value)

@@ -1,0 +1,338 @@
+"""ONNX -> graph, for given input shapes.
+
+Every node's function (registry.py) adds WebNN operators to a builder that folds constants
+(fold.py). A model's own functions are built in place; so is the body that ONNX itself gives for an
+operator that the table lacks. Nothing reads a weight: what a shape depends on raises NeedsValues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING
+
+from ...dtypes import DType
+from ...errors import EdgewiseError, FormatError, UnsupportedError
+from ...formats.onnx import (
+    OnnxFunction,
+    OnnxGraph,
+    OnnxModel,
+    OnnxNode,
+    OnnxReference,
+    OnnxTensor,
+)
+from ...graph.graph import Graph, Source, Value
+from .arrays import NAMES, SOURCES, dtype_of, read
+from .fold import FoldingBuilder, NeedsValues, ints
+from .registry import Call, Function, find
+
+if TYPE_CHECKING:
+    from .arrays import Array
+
+#: An inline tensor of up to this many bytes takes part in folding.
+SMALL_NBYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input or output as the model has it: `type` is ONNX's name of the caller's arrays."""
+
+    name: str
+    type: str
+    dtype: DType
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """Where a source of the graph lies: `location` is a file beside the model, `""` itself."""
+
+    type: str
+    shape: tuple[int, ...]
+    offset: int
+    nbytes: int
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A graph, its weights by name, and how a caller's arrays meet it."""
+
+    graph: Graph
+    tensors: Mapping[str, Weight]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+
+
+def import_onnx(
+    model: OnnxModel,
+    shapes: Mapping[str, tuple[int, ...]],
+    values: Mapping[str, Array] | None = None,
+) -> Imported:
+    """The graph of `model` for inputs of `shapes`.
+
+    values  arrays of inputs, and of stored tensors, that the shapes inside depend on: they are
+            constants of this graph, and such an input is no input of it
+
+    Raises NeedsValues when one is missing in `values`, UnsupportedError for all the operators
+    that cannot be done, FormatError for a model that is not well-formed.
+    """
+    return Importer(model, values or {}).run(shapes)
+
+
+class Scope:
+    """Names and what they stand for, in a graph, branch, loop body or function."""
+
+    def __init__(self, opsets: Mapping[str, int], outer: Scope | None = None) -> None:
+        self.opsets, self.outer = opsets, outer
+        self.values: dict[str, Value] = {}
+        self.types: dict[str, str] = {}
+
+    def get(self, name: str) -> Value | None:
+        """The value of `name`, here or outside."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.values:
+                return scope.values[name]
+            scope = scope.outer
+        return None
+
+    def type_of(self, name: str) -> str | None:
+        """ONNX's type of `name` where ours does not say it."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope.values:
+                return scope.types.get(name)
+            scope = scope.outer
+        return None
+
+    def put(self, name: str, value: Value, type: str | None = None) -> None:
+        """Let `name` stand for `value`."""
+        if name in self.values:
+            raise FormatError(f"value {name!r}", got="a second definition", need="one")
+        self.values[name] = value
+        if type is not None and type != NAMES[value.dtype]:
+            self.types[name] = type
+
+
+class Importer:
+    """One import; `run` once."""
+
+    def __init__(self, model: OnnxModel, values: Mapping[str, Array]) -> None:
+        self.model, self.given = model, values
+        self.b = FoldingBuilder(model.graph.name or "onnx")
+        self.functions = {(each.domain, each.name): each for each in model.functions}
+        self.tensors: dict[str, Weight] = {}
+        self.constants: dict[int, Value] = {}
+        #: constants that lie in a file, and the tensor that each is
+        self.files: dict[str, OnnxTensor] = {}
+        self.iterations = 0  # of all loops so far: see control.py
+        self.depth = 0
+
+    def run(self, shapes: Mapping[str, tuple[int, ...]]) -> Imported:
+        graph = self.model.graph
+        scope = Scope(self.model.opsets)
+        self.check(graph.nodes, scope)
+        self.initialise(graph, scope)
+        inputs = list(self._inputs(graph, shapes, scope))
+        self.nodes(graph.nodes, scope)
+        outputs = []
+        for each in graph.outputs:
+            value = self.find(each.name, scope, f"outputs of {graph.name!r}")
+            self.b.result(each.name, value)
+            type = each.dtype or scope.type_of(each.name) or NAMES[value.dtype]
+            outputs.append(Port(each.name, type, value.dtype, ints(value)))
+        built = self.b.build()
+        used = {each.source.tensor for each in built.constants.values() if each.source}
+        tensors = {name: each for name, each in self.tensors.items() if name in used}
+        return Imported(built, tensors, tuple(inputs), tuple(outputs))
+
+    def _inputs(
+        self, graph: OnnxGraph, shapes: Mapping[str, tuple[int, ...]], scope: Scope
+    ) -> Iterable[Port]:
+        for each in graph.inputs:
+            if each.name in scope.values:
+                continue  # an initializer with a default for an input: old models
+            dtype = dtype_of(each.dtype, f"input {each.name!r}")
+            if each.name in self.given:
+                scope.put(each.name, self.b.literal(self.given[each.name], dtype), each.dtype)
+                continue
+            shape = shapes.get(each.name)
+            if shape is None:
+                raise FormatError(f"input {each.name!r}", got="no shape", need="one")
+            scope.put(each.name, self.b.input(each.name, dtype, shape), each.dtype)
+            yield Port(each.name, each.dtype or "", dtype, shape)
+
+    def initialise(self, graph: OnnxGraph, scope: Scope) -> None:
+        """Define the initializers of `graph`."""
+        for tensor in graph.initializers:
+            if tensor.dtype == "STRING":
+                continue  # a node that uses it will say so
+            scope.put(tensor.name, self.constant(tensor), tensor.dtype)
+
+    def constant(self, tensor: OnnxTensor) -> Value:
+        """A tensor as a value: known if it is small, else by where it lies."""
+        made = self.constants.get(id(tensor))  # a loop's body defines its own in every turn
+        if made is None:
+            made = self.constants[id(tensor)] = self._constant(tensor)
+        return made
+
+    def _constant(self, tensor: OnnxTensor) -> Value:
+        dtype = dtype_of(tensor.dtype, f"tensor {tensor.name!r}")
+        if tensor.data is not None:
+            array = read(tensor)
+            if len(tensor.data) <= SMALL_NBYTES:
+                return self.b.literal(array, dtype)
+            from .arrays import write
+
+            return self.b.constant(dtype, tensor.shape, data=write(array, dtype))
+        if tensor.key in self.given:
+            return self.b.literal(self.given[tensor.key], dtype)
+        if tensor.dtype not in SOURCES:
+            raise NeedsValues(frozenset({tensor.key}))
+        return self.stored(tensor, SOURCES[tensor.dtype], dtype, tensor.shape)
+
+    def stored(self, tensor: OnnxTensor, kind: str, dtype: DType, shape: tuple[int, ...]) -> Value:
+        """The bytes of a tensor in a file, as a constant of `dtype` and `shape`."""
+        assert tensor.location is not None, f"{tensor.name=} has neither data nor location"
+        key = tensor.key if kind == SOURCES[tensor.dtype] else f"{tensor.key} as {kind}"
+        place = (tensor.offset, tensor.nbytes, tensor.location)
+        self.tensors[key] = Weight(kind, shape, *place)
+        value = self.b.weight(dtype, shape, Source(key, kind, "values"))
+        self.files[value.name] = tensor
+        return value
+
+    def find(self, name: str, scope: Scope, where: str) -> Value:
+        """The value of `name`. Raises FormatError if nothing defined it."""
+        value = scope.get(name)
+        if value is None:
+            raise FormatError(f"value {name!r}", got="no definition before its use", need="one",
+                              where=where)  # fmt: skip
+        return value
+
+    def check(self, nodes: Sequence[OnnxNode], scope: Scope) -> None:
+        """Raise UnsupportedError that names every operator among `nodes` that cannot be done."""
+        missing: dict[str, list[str]] = {}
+        for node in self._every(nodes, ()):
+            opset = scope.opsets.get(node.domain, 0)
+            name = f"{node.domain or 'ai.onnx'}.{node.op_type} (opset {opset})"
+            if self._meaning(node, scope.opsets) is None:
+                missing.setdefault(name, []).append(node.name or ", ".join(node.outputs))
+        if missing:
+            found = "; ".join(f"{name} at {', '.join(nodes[:3])}{' …' if nodes[3:] else ''}"
+                              for name, nodes in sorted(missing.items()))  # fmt: skip
+            raise UnsupportedError("ONNX operators", got=found, need="operators of docs/onnx.md",
+                                   where=self.model.graph.name)  # fmt: skip
+
+    def _every(
+        self, nodes: Sequence[OnnxNode], inside: tuple[tuple[str, str], ...]
+    ) -> Iterable[OnnxNode]:
+        """`nodes`, and instead of a model's own function what is in it."""
+        for node in nodes:
+            key = (node.domain, node.op_type)
+            if key in inside:
+                raise FormatError(f"function {node.op_type!r}", got="a call of itself", need="none")
+            if key in self.functions:
+                yield from self._every(self.functions[key].nodes, (*inside, key))
+            else:
+                yield node
+
+    def _meaning(
+        self, node: OnnxNode, opsets: Mapping[str, int]
+    ) -> Function | OnnxFunction | None:
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        own = self.functions.get((node.domain, node.op_type))
+        return own or find(domain, node.op_type, opsets.get(domain, opsets.get("ai.onnx", 1)))
+
+    def place(self, node: OnnxNode) -> str:
+        """Where a node is, for a message."""
+        return f"node {node.name or ', '.join(node.outputs)!r} ({node.op_type})"
+
+    def nodes(self, nodes: Sequence[OnnxNode], scope: Scope) -> None:
+        """Build `nodes` in their order."""
+        for node in nodes:
+            try:
+                self.node(node, scope)
+            except EdgewiseError as error:
+                if error.where is not None and error.where.startswith("node "):
+                    raise
+                raise type(error)(error.what, got=error.got, need=error.need,
+                                  where=self.place(node), fix=error.fix) from error  # fmt: skip
+
+    def node(self, node: OnnxNode, scope: Scope) -> None:
+        """Build one node and define its outputs."""
+        meaning = self._meaning(node, scope.opsets)
+        inputs = tuple(self.find(name, scope, self.place(node)) if name else None
+                       for name in node.inputs)  # fmt: skip
+        if meaning is None:
+            self.check([node], scope)
+        if isinstance(meaning, OnnxFunction):
+            made = self.call_function(meaning, node, inputs)
+            types: dict[int, str] = {}
+        else:
+            assert meaning is not None, f"{node.op_type=}"
+            opset = scope.opsets.get(node.domain, scope.opsets.get("ai.onnx", 1))
+            call = Call(node, inputs, self.b, opset, scope, self)
+            with self.b.scope(node.name or node.op_type):
+                outputs = meaning(call)
+            made = (outputs,) if outputs is None or isinstance(outputs, Value) else tuple(outputs)
+            types = call.types
+        for place, name in enumerate(node.outputs):
+            if not name:
+                continue
+            value = made[place] if place < len(made) else None
+            if value is None:
+                raise UnsupportedError(f"ONNX {node.op_type}", got=f"output {place}",
+                                       need="other outputs", where=self.place(node))  # fmt: skip
+            scope.put(name, value, types.get(place))
+
+    def call_function(
+        self, function: OnnxFunction, node: OnnxNode, inputs: Sequence[Value | None]
+    ) -> tuple[Value | None, ...]:
+        """The outputs of a function of the model, built in place of `node`."""
+        if self.depth > 32:
+            raise FormatError(f"function {function.name!r}", got="calls 32 deep", need="fewer")
+        attributes = {name: default for name, default in function.attributes.items()
+                      if default is not None} | dict(node.attributes)  # fmt: skip
+        scope = Scope(function.opsets)
+        for name, value in zip(function.inputs, inputs, strict=False):
+            if value is not None:
+                scope.put(name, value)
+        body = [_bound(each, attributes, scope) for each in function.nodes]
+        self.depth += 1
+        with self.b.scope(node.name or node.op_type):
+            self.nodes(body, scope)
+        self.depth -= 1
+        return tuple(scope.get(name) for name in function.outputs)
+
+    def body(
+        self, graph: OnnxGraph, scope: Scope, inputs: Sequence[tuple[Value, str | None]]
+    ) -> list[tuple[Value, str | None]]:
+        """The outputs of a branch or loop body, which sees the names of `scope`.
+
+        Values come with ONNX's type where ours does not say it.
+        """
+        inner = Scope(scope.opsets, scope)
+        self.check(graph.nodes, inner)
+        self.initialise(graph, inner)
+        for each, (value, type) in zip(graph.inputs, inputs, strict=True):
+            inner.put(each.name, value, type or each.dtype)
+        self.nodes(graph.nodes, inner)
+        return [(self.find(each.name, inner, graph.name), inner.type_of(each.name))
+                for each in graph.outputs]  # fmt: skip
+
+
+def _bound(node: OnnxNode, attributes: Mapping[str, object], scope: Scope) -> OnnxNode:
+    """A node of a function's body with the call's attributes, and absent inputs left out."""
+    bound = {}
+    for name, attribute in node.attributes.items():
+        if isinstance(attribute, OnnxReference):
+            if attribute.name in attributes:
+                bound[name] = attributes[attribute.name]
+        elif isinstance(attribute, OnnxGraph):
+            nodes = tuple(_bound(each, attributes, scope) for each in attribute.nodes)
+            bound[name] = replace(attribute, nodes=nodes)
+        else:
+            bound[name] = attribute
+    return replace(node, attributes=bound)

@@ -1,0 +1,179 @@
+"""Any graph, ready to run on one device: arrays in, arrays out.
+
+Whatever runs a graph goes through here: WebNN graphs built by hand, ONNX models, encoders.
+Language models with a state and a decode loop have `session.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Literal, Self
+
+from .. import debug
+from ..errors import InputError, ShapeError
+from ..graph.graph import Graph, Value
+from ..host.base import Device, Executable, Host, Weights
+from ..passes import pipeline
+from ..passes.base import Note
+from ..targets.device import DeviceFacts
+from ..targets.reference_plan import Tensor
+from . import arrays
+from .arrays import Given
+from .compiling import Compiled, compile_for
+from .external import externalise
+
+Target = Literal["auto", "webgpu", "reference", "webnn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came of a graph.
+
+    facts        of the device; `facts.target` says which kind of plan runs
+    nodes        of the graph as it was given, and after the passes
+    notes        what the passes did, and what they declined and why
+    plan         steps and memory as planned
+    nbytes       memory that the device really holds for it, and `peak_nbytes` the most it held
+    *_ms         how long compiling and loading took
+    """
+
+    facts: DeviceFacts
+    nodes: tuple[int, int]
+    notes: tuple[Note, ...]
+    plan: Compiled
+    nbytes: int
+    peak_nbytes: int
+    compile_ms: float
+    load_ms: float
+
+    def __str__(self) -> str:
+        before, after = self.nodes
+        return (
+            f"{self.facts.target} on {self.facts.name}: {before} nodes, {after} after the passes; "
+            f"{self.plan}; allocated {self.nbytes} bytes (planned {self.plan.nbytes}), at most "
+            f"{self.peak_nbytes} (planned {self.plan.peak_nbytes})"
+        )
+
+
+class Model:
+    """A graph on a device. Make one with `load`; `report` says what came of the graph."""
+
+    def __init__(
+        self, host: Host, graph: Graph, device: Device, executable: Executable, report: Report
+    ) -> None:
+        self.graph, self.report = graph, report
+        self._host, self._device, self._executable = host, device, executable
+        self._owned = False
+        self._one_at_a_time = asyncio.Lock()
+
+    @classmethod
+    async def load(
+        cls,
+        host: Host,
+        graph: Graph,
+        tensors: Mapping[str, Tensor],
+        weights: Weights,
+        *,
+        target: Target = "auto",
+        device: Device | None = None,
+    ) -> Self:
+        """Compile `graph` and bring its weights to a device.
+
+        tensors  where the constants with a source lie in `weights`
+        target   what it is to run on; "auto" is the best device there is
+        device   one that is open already, instead of a target; `close` leaves it open
+
+        Raises NoDeviceError, UnsupportedError with every operator that the target lacks,
+        PlanError for what does not fit, StoreError for weights that are gone.
+        """
+        given = device
+        if device is None:
+            device = await host.open_device(None if target == "auto" else target)
+        try:
+            executable, report = await _loaded(host, graph, tensors, weights, device)
+        except BaseException:
+            if given is None:
+                await device.close()
+            raise
+        model = cls(host, graph, device, executable, report)
+        model._owned = given is None
+        return model
+
+    async def run(
+        self, inputs: Mapping[str, Given], bindings: Mapping[str, int] | None = None
+    ) -> dict[str, Any]:
+        """Run once: the outputs by name, in their own data types.
+
+        inputs    NumPy arrays, or the bytes of arrays, by name
+        bindings  values of symbols that no array's shape tells
+
+        Raises InputError, ShapeError, DTypeError for inputs that the graph does not take.
+        """
+        graph = self.graph
+        arrays.check_names(f"inputs of '{graph.name}'", inputs, graph.inputs)
+        known = arrays.bindings_of(graph, inputs, bindings or {})
+        data = {name: _sized(graph.values[name], given, known) for name, given in inputs.items()}
+        async with self._one_at_a_time:
+            for name, each in data.items():
+                await self._executable.write(name, each)
+            await self._executable.run("main", known)
+            return {name: await self._read(name, known) for name in graph.outputs}
+
+    def run_sync(
+        self, inputs: Mapping[str, Given], bindings: Mapping[str, int] | None = None
+    ) -> dict[str, Any]:
+        """As `run`, where the caller may wait. Raises HostError where it may not."""
+        return self._host.wait(self.run(inputs, bindings), "run(...)")
+
+    async def close(self) -> None:
+        """Free what it holds, and the device if it was opened for this model."""
+        await self._executable.close()
+        if self._owned:
+            await self._device.close()
+
+    async def _read(self, name: str, bindings: Mapping[str, int]) -> Any:
+        value = self.graph.values[self.graph.outputs[name]]
+        shape = arrays.sizes(value, bindings)
+        nbytes = value.dtype.nbytes(prod(shape))
+        data = (await self._executable.read(name))[:nbytes] if nbytes else b""
+        return arrays.from_bytes(value.dtype, shape, data)
+
+
+async def _loaded(
+    host: Host, graph: Graph, tensors: Mapping[str, Tensor], weights: Weights, device: Device
+) -> tuple[Executable, Report]:
+    if graph.states:
+        raise InputError(f"graph '{graph.name}'", got=f"states {sorted(graph.states)}",
+                         need="inputs and outputs alone", fix="use a session")  # fmt: skip
+    start = host.clock()
+    fused, notes = pipeline.run(
+        graph, debug.level(), lambda text: debug.say(debug.TIMINGS, "passes", text)
+    )
+    moved = externalise(fused, tensors, weights)
+    plan = compile_for(moved.graph, moved.tensors, device.facts, _features(device.facts))
+    compiled = host.clock()
+    executable = await device.load(plan.text, moved.weights, lambda done, total: None)
+    report = Report(
+        device.facts, (len(graph.nodes), len(fused.nodes)), notes, plan, executable.nbytes,
+        executable.peak_nbytes, compiled - start, host.clock() - compiled,
+    )  # fmt: skip
+    debug.say(debug.TIMINGS, "model", str(report))
+    return executable, report
+
+
+def _features(facts: DeviceFacts) -> frozenset[str]:
+    """A software adapter's subgroups are slower than none."""
+    return facts.features - {"subgroups"} if facts.fallback else facts.features
+
+
+def _sized(value: Value, given: Given, bindings: Mapping[str, int]) -> bytes:
+    data = arrays.to_bytes(value, given)
+    shape = arrays.sizes(value, bindings)
+    need = value.dtype.nbytes(prod(shape))
+    if len(data) != need:
+        raise ShapeError(f"'{value.name}'", got=f"{len(data)} bytes",
+                         need=f"{need} for {value.dtype}{list(shape)}")  # fmt: skip
+    return data

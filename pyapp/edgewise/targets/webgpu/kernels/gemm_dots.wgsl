@@ -1,0 +1,33 @@
+// gemm_dots  y = a b for few results a batch: threads share the sum of one result
+// shapes    a [.., M, K], b [.., K, N] -> y [.., M, N], M or N small; CONV see gemm_operands
+// dtypes    a, b, y: f32 f16; sums in f32
+// consts    WG threads, LANES of them a result; ALONG_K: neighbours step along K (for one
+//           column of b), else along N (for one row of a)
+// dispatch  [ceil(M * N * LANES / WG), 1, batches]
+
+#include gemm_operands.wgsl
+
+const SETS = WG / LANES;
+var<workgroup> partial: array<f32, WG>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) wg: vec3u) {
+#if ALONG_K
+  let lane = t % LANES;
+  let out = t / LANES;
+#else
+  let lane = t / SETS;
+  let out = t % SETS;
+#endif
+  let at = batch(wg.z);
+  let i = wg.x * SETS + out;
+  let m = min(i / N(), M() - 1u);  // the last workgroup reaches past the end
+  var sum = 0.0;
+  for (var k = lane; k < K(); k += LANES) { sum += left(at, m, k) * right(at, k, i % N()); }
+  partial[lane * SETS + out] = sum;
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (lane < half) { partial[lane * SETS + out] += partial[(lane + half) * SETS + out]; }
+  }
+  if (lane == 0u && i < M() * N()) { result(wg.z, m, i % N(), partial[out]); }
+}

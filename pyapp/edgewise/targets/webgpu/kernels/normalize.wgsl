@@ -1,0 +1,46 @@
+// normalize y = (x - mean) / sqrt(variance + EPS) * scale + bias, over the SIZE elements of a row
+// shapes    x as rows of SIZE elements, element i of a row at at(row, i) -> y alike;
+//           scale and bias (flags SCALE, BIAS) at affine(row, i)
+// dtypes    x, y, scale, bias: f32 f16; computes in f32
+// consts    WG threads; with GROUP they share a row, else each has its own
+// dispatch  with GROUP [rows], else [ceil(rows / WG)]
+// source    WebNN layerNormalization, instanceNormalization; the mean first, as two sums cancel
+
+#if GROUP
+#include group.wgsl
+#else
+fn group_sum(t: u32, value: f32) -> f32 { return value; }
+#endif
+
+@compute @workgroup_size(WG)
+fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) wg: vec3u) {
+#if GROUP
+  let row = wg.x + wg.y * SPREAD;
+  let first = t;
+  const STEP = WG;
+#else
+  let row = (wg.x + wg.y * SPREAD) * WG + t;
+  const first = 0u;
+  const STEP = 1u;
+#endif
+  if (row >= rows()) { return; }  // the last workgroup
+  var sum = 0.0;
+  for (var i = first; i < SIZE(); i += STEP) { sum += f32(x(at(row, i))); }
+  let mean = group_sum(t, sum) / f32(SIZE());
+  sum = 0.0;
+  for (var i = first; i < SIZE(); i += STEP) {
+    let v = f32(x(at(row, i))) - mean;
+    sum += v * v;
+  }
+  let factor = 1.0 / sqrt(group_sum(t, sum) / f32(SIZE()) + EPS);
+  for (var i = first; i < SIZE(); i += STEP) {
+    var v = (f32(x(at(row, i))) - mean) * factor;
+#if SCALE
+    v *= f32(scale(affine(row, i)));
+#endif
+#if BIAS
+    v += f32(bias(affine(row, i)));
+#endif
+    put(at(row, i), T_put(v));
+  }
+}

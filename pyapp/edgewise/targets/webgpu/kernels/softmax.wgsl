@@ -1,0 +1,37 @@
+// softmax   y = exp(x - max(x)) / sum(exp(x - max(x))) along one axis
+// shapes    x [.., SIZE, INNER] as rows (outer, inner) -> y alike
+// dtypes    x, y: f32 f16; computes in f32
+// consts    WG threads; with GROUP they share a row, else each has its own
+// dispatch  with GROUP [rows], else [ceil(rows / WG)]
+// source    WebNN softmax; max-subtraction avoids overflow above 88.7 in f32
+
+#if GROUP
+#include group.wgsl
+#else
+fn group_sum(t: u32, value: f32) -> f32 { return value; }
+fn group_max(t: u32, value: f32) -> f32 { return value; }
+#endif
+
+@compute @workgroup_size(WG)
+fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) wg: vec3u) {
+#if GROUP
+  let row = wg.x + wg.y * SPREAD;
+  let first = t;
+  const STEP = WG;
+#else
+  let row = (wg.x + wg.y * SPREAD) * WG + t;
+  const first = 0u;
+  const STEP = 1u;
+#endif
+  if (row >= rows()) { return; }  // the last workgroup
+  let base = row / INNER() * SIZE() * INNER() + row % INNER();
+  var most = -3.4e38;  // WGSL has no -inf; no finite x is far below it
+  for (var i = first; i < SIZE(); i += STEP) { most = max(most, f32(x(base + i * INNER()))); }
+  most = group_max(t, most);
+  var sum = 0.0;
+  for (var i = first; i < SIZE(); i += STEP) { sum += exp(f32(x(base + i * INNER())) - most); }
+  sum = group_sum(t, sum);
+  for (var i = first; i < SIZE(); i += STEP) {
+    put(base + i * INNER(), T_put(exp(f32(x(base + i * INNER())) - most) / sum));
+  }
+}

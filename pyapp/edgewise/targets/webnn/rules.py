@@ -1,0 +1,264 @@
+"""Other forms of an operator for a browser that does not take it as it stands.
+
+A rule gives functions that build such a form; the first whose parts are all taken is used. Forms
+are exact, but for the average pool's, which rounds twice. A rule says in its docstring which
+refusals it is an answer to; what is refused is not its business (limits.py, guards.py).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from functools import partial
+from math import inf, prod
+from typing import Any, TypeAlias
+
+from ...dims import evaluate
+from ...dtypes import DType
+from ...graph.builder import STRUCT, GraphBuilder
+from ...ops.base import Attr, Value
+from .guards import Use, dilated, missing
+
+Form: TypeAlias = Callable[[], Any]
+Rule: TypeAlias = Callable[[GraphBuilder, Use], Iterator[Form]]
+
+#: Integer types that hold every value of another, smallest first.
+WIDER = {
+    DType.INT8: (DType.INT32, DType.INT64),
+    DType.UINT8: (DType.INT32, DType.INT64),
+    DType.UINT32: (DType.INT64,),
+    DType.INT32: (DType.INT64,),
+}
+#: Same result in a wider integer type, then cut back: elements are moved, ordered, or added and
+#: multiplied modulo 2^n.
+CUT_BACK = frozenset({
+    "reshape", "transpose", "slice", "split", "concat", "expand", "gather", "gatherElements",
+    "gatherND", "scatterElements", "scatterND", "pad", "tile", "reverse", "where", "triangular",
+    "identity", "max", "min", "clamp", "relu", "add", "sub", "mul", "div", "neg", "abs", "sign",
+    "reduceMax", "reduceMin", "reduceSum", "reduceProduct", "reduceL1", "reduceSumSquare",
+    "cumulativeSum",
+})  # fmt: skip
+#: Same result in a wider integer type, with a data type of its own.
+OWN_TYPE = frozenset({
+    "equal", "notEqual", "greater", "greaterOrEqual", "lesser", "lesserOrEqual", "argMax", "argMin",
+})  # fmt: skip
+
+
+def widened(b: GraphBuilder, use: Use) -> Iterator[Form]:
+    """Integers in a wider type: for a data type that the operator does not take."""
+    if use.op.name not in CUT_BACK | OWN_TYPE:
+        return
+    rows = use.op.inputs
+    data = [
+        not rows[0 if rows[0].variadic else index].name.startswith(("indices", "condition"))
+        for index in range(len(use.inputs))
+    ]
+    old = next(v.dtype for v, is_data in zip(use.inputs, data, strict=True) if v and is_data)
+
+    def form(wide: DType) -> Any:
+        inputs = [
+            b.cast(value, type=wide) if is_data and value is not None else value
+            for value, is_data in zip(use.inputs, data, strict=True)
+        ]
+        made = b.apply(use.op, inputs, dict(use.attrs))
+        if use.op.name in OWN_TYPE:
+            return made
+        if use.op.several:
+            return tuple(b.cast(each, type=old) for each in made)
+        return b.cast(made, type=old)
+
+    for wide in WIDER.get(old, ()):
+        yield partial(form, wide)
+
+
+def narrow_indices(b: GraphBuilder, use: Use) -> Iterator[Form]:
+    """Indices as int32, which holds every index of a tensor: for indices of another type."""
+    names = [row.name for row in use.op.inputs]
+    if "indices" not in names or use.input(names.index("indices")).dtype is DType.INT32:
+        return
+    at = names.index("indices")
+
+    def form() -> Any:
+        inputs = list(use.inputs)
+        inputs[at] = b.cast(inputs[at], type=DType.INT32)
+        return b.apply(use.op, inputs, dict(use.attrs))
+
+    yield form
+
+
+def flattened(b: GraphBuilder, use: Use) -> Iterator[Form]:
+    """Element-wise operators over one axis: for a rank that the operator does not take."""
+    shape = _sizes(use.outputs[0][1])
+    if use.op.wgsl is None or len(shape) < 2:
+        return
+
+    def flat(value: Value) -> Any:
+        if _sizes(value.shape) != shape:
+            value = b.expand(value, new_shape=shape)
+        return b.reshape(value, new_shape=(prod(shape),))
+
+    def form() -> Any:
+        inputs = [None if value is None else flat(value) for value in use.inputs]
+        return b.reshape(b.apply(use.op, inputs, dict(use.attrs)), new_shape=shape)
+
+    yield form
+
+
+def magnitude(b: GraphBuilder, use: Use) -> Iterator[Form]:
+    """abs and sign of integers by comparisons: for a data type that these do not take."""
+    if use.op.name not in ("abs", "sign") or use.input(0).dtype.is_float:
+        return
+    x = use.input(0)
+    if use.op.name == "abs":
+        yield lambda: b.max(x, b.neg(x))
+        return
+
+    def form() -> Any:
+        zero = b.scalar(x.dtype, 0)
+        above, below = b.greater(x, zero), b.lesser(x, zero)
+        return b.sub(b.cast(above, type=x.dtype), b.cast(below, type=x.dtype))
+
+    yield form
+
+
+def padded_before(b: GraphBuilder, use: Use) -> Iterator[Form]:
+    """Pools over an input that is padded first: for padding that is refused or got wrong.
+
+    An average divides by the whole window; its sums are then put right by a constant.
+    """
+    if use.op.name not in ("averagePool2d", "maxPool2d") or dilated(use):
+        return
+    gaps = missing(use)
+    if not any(map(any, gaps)):
+        return
+    x, (height, width) = use.input(0), use.spatial
+    windows = use.attrs.get("windowDimensions") or tuple(x.shape[axis] for axis in use.spatial)
+    maximum = use.op.name == "maxPool2d"
+
+    def form() -> Any:
+        begin, end = [0] * 4, [0] * 4
+        for axis, (before, beyond) in zip((height, width), gaps, strict=True):
+            begin[axis], end[axis] = before, beyond
+        attrs = {name: use.attrs[name] for name in ("strides", "layout") if name in use.attrs}
+        wide = b.pad(x, begin, end, value=-inf if maximum else 0.0)
+        made = b.apply(use.op, [wide], {**attrs, "windowDimensions": windows})
+        return made if maximum else b.mul(made, _correction(b, use, gaps, windows))
+
+    yield form
+
+
+def _correction(b: GraphBuilder, use: Use, gaps: list[tuple[int, int]], windows: Any) -> Any:
+    """For each output of an average pool, the window's elements over those that are there."""
+    x, out = use.input(0), _sizes(use.outputs[0][1])
+    there: list[list[int]] = []
+    for index, axis in enumerate(use.spatial):
+        length, before = evaluate(x.shape[axis], {}), gaps[index][0]
+        starts = [i * use.ints("strides", 1)[index] - before for i in range(out[axis])]
+        there.append([min(s + windows[index], length) - max(s, 0) for s in starts])
+    factors = [prod(windows) / max(h * w, 1) for h in there[0] for w in there[1]]
+    shape = tuple(out[axis] if axis in use.spatial else 1 for axis in range(4))
+    data = struct.pack(f"<{len(factors)}{STRUCT[x.dtype]}", *factors)
+    return b.constant(x.dtype, shape, data=data)
+
+
+FILTER_AXES = {"iohw": (2, 3), "hwoi": (0, 1), "ohwi": (1, 2), "oihw": (2, 3)}
+
+
+def cropped(b: GraphBuilder, use: Use) -> Iterator[Form]:
+    """Transposed convolution without padding, then a slice: for padding that is got wrong."""
+    pads, strides = use.ints("padding"), use.ints("strides", 1)
+    if use.op.name != "convTranspose2d" or not any(pads):
+        return
+    x, out = use.input(0), _sizes(use.outputs[0][1])
+    kernel = FILTER_AXES[str(use.attrs.get("filterLayout", "iohw"))]
+    starts, extra = [0] * 4, []
+    for index, axis in enumerate(use.spatial):
+        window = evaluate(use.input(1).shape[kernel[index]], {}) - 1
+        whole = (evaluate(x.shape[axis], {}) - 1) * strides[index]
+        whole += window * use.ints("dilations", 1)[index] + 1
+        starts[axis] = pads[2 * index]
+        extra.append(max(starts[axis] + out[axis] - whole, 0))
+    if any(more >= stride for more, stride in zip(extra, strides, strict=False)):
+        return  # outputPadding has to be below the stride
+
+    def form() -> Any:
+        attrs: dict[str, Attr] = {
+            name: attr for name, attr in use.attrs.items()
+            if name not in ("padding", "outputSizes", "outputPadding")
+        }  # fmt: skip
+        if any(extra):
+            attrs["outputPadding"] = tuple(extra)
+        return b.slice(b.apply(use.op, use.inputs, attrs), starts, list(out))
+
+    yield form
+
+
+def edges(b: GraphBuilder, use: Use) -> Iterator[Form]:
+    """Edge padding as slices put beside: for a browser without that mode."""
+    if use.op.name != "pad" or use.attrs.get("mode") != "edge":
+        return
+
+    def form() -> Any:
+        x = use.input(0)
+        sides = zip(use.ints("beginningPadding"), use.ints("endingPadding"), strict=True)
+        for axis, (before, beyond) in enumerate(sides):
+            parts = [_edge(b, x, axis, 0, before), x,
+                     _edge(b, x, axis, evaluate(x.shape[axis], {}) - 1, beyond)]  # fmt: skip
+            there = [part for part in parts if part is not None]
+            x = b.concat(there, axis=axis) if len(there) > 1 else x
+        return x
+
+    yield form
+
+
+def _edge(b: GraphBuilder, x: Value, axis: int, at: int, times: int) -> Value | None:
+    """What lies at `at` of an axis, `times` times over."""
+    if times == 0:
+        return None
+    starts, sizes = [0] * len(x.shape), list(_sizes(x.shape))
+    starts[axis], sizes[axis] = at, 1
+    made: Value = b.slice(x, starts, sizes)
+    sizes[axis] = times
+    return made if times == 1 else b.expand(made, new_shape=sizes)
+
+
+def nearest(b: GraphBuilder, use: Use) -> Iterator[Form]:
+    """Nearest-neighbour resampling as a choice of rows: for another rule at halves."""
+    mode = use.attrs.get("mode", "nearest-neighbor")
+    if use.op.name != "resample2d" or mode != "nearest-neighbor":
+        return
+
+    def form() -> Any:
+        x = use.input(0)
+        for axis, new in enumerate(_sizes(use.outputs[0][1])):
+            old = evaluate(x.shape[axis], {})
+            if old != new:
+                # i -> the integer nearest to (i + 1/2)·old/new - 1/2, the smaller one at halves
+                chosen = [-((2 * new - (2 * i + 1) * old) // (2 * new)) for i in range(new)]
+                rows = [min(max(each, 0), old - 1) for each in chosen]
+                x = b.gather(x, b.vector(DType.INT32, rows), axis=axis)
+        return x
+
+    yield form
+
+
+def cast_in_advance(b: GraphBuilder, use: Use) -> Iterator[Form]:
+    """A float16 constant cast to float32 here: for a browser that loses the sign of -0."""
+    if use.op.name != "cast" or use.attrs["dataType"] is not DType.FLOAT32:
+        return
+    constant, x = use.constant(0), use.input(0)
+    if constant is None or constant.data is None or x.dtype is not DType.FLOAT16:
+        return
+    count = len(constant.data) // 2
+    data = struct.pack(f"<{count}f", *struct.unpack(f"<{count}e", constant.data))
+    yield lambda: b.constant(DType.FLOAT32, x.shape, data=data)
+
+
+RULES: tuple[Rule, ...] = (
+    cast_in_advance, magnitude, narrow_indices, widened, flattened, padded_before, cropped, edges,
+    nearest,
+)  # fmt: skip
+
+
+def _sizes(shape: Any) -> tuple[int, ...]:
+    return tuple(evaluate(dim, {}) for dim in shape)

@@ -1,0 +1,110 @@
+"""The W3C vectors as graphs, for targets: what is constant in a case is a constant of its graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgewise.dtypes import DType
+from edgewise.graph.builder import GraphBuilder
+from edgewise.graph.graph import Graph
+from edgewise.ops import OPS
+from edgewise.ops.base import snake
+from tests.ops import webnn_vectors
+from tests.ops.webnn_vectors import Array, Json
+
+TYPES = {each.value for each in DType}
+#: What the vectors call by an older name.
+RENAMED = {"roundingType": "outputShapeRounding"}
+LARGEST = 1 << 22  # elements; what is larger tries memory, not arithmetic
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """One case: its graph, the inputs' bytes, and how to judge the outputs."""
+
+    name: str
+    graph: Graph
+    inputs: dict[str, bytes]
+    json: Json
+
+    @property
+    def half(self) -> bool:
+        """Whether it has float16 in it."""
+        return any(value.dtype is DType.FLOAT16 for value in self.graph.values.values())
+
+    def wrong(self, outputs: dict[str, bytes]) -> str | None:
+        """What is wrong with the outputs' bytes, or None."""
+        tolerance = self.json["tolerance"]
+        for name, expected in self.json["expected"].items():
+            want = webnn_vectors.array(expected)
+            got = unpack(outputs[name], DType(expected["dtype"]), want.shape)
+            off = webnn_vectors.worst(got, want, tolerance["metric"])
+            if off > (tolerance["value"] or 0):
+                return f"{name}: {tolerance['metric']} {off:g} > {tolerance['value']}"
+        return None
+
+
+def pack(array: Array, dtype: DType) -> bytes:
+    """An array's bytes as graphs have them: 4-bit elements two to a byte, low nibble first."""
+    if dtype.bits >= 8:
+        return array.tobytes()
+    flat = (array.reshape(-1).astype(np.int16) & 15).astype(np.uint8)
+    even = np.append(flat, np.zeros(flat.size % 2, np.uint8))
+    return (even[0::2] | even[1::2] << 4).astype(np.uint8).tobytes()
+
+
+def unpack(data: bytes, dtype: DType, shape: tuple[int, ...]) -> Array:
+    """The inverse of `pack`, from bytes that may be longer."""
+    n = int(np.prod(shape, dtype=np.int64))
+    if dtype.bits >= 8:
+        return np.frombuffer(data, dtype.value, n).reshape(shape)
+    raw = np.frombuffer(data, np.uint8, dtype.nbytes(n))
+    nibbles = np.stack([raw & 15, raw >> 4], 1).reshape(-1)[:n].reshape(shape)
+    return (nibbles ^ 8).astype(np.int8) - np.int8(8) if dtype is DType.INT4 else nibbles
+
+
+def vectors() -> Iterator[Vector]:
+    """Every case of every operator."""
+    for operator in webnn_vectors.operators():
+        for index, case in enumerate(webnn_vectors.cases(operator)):
+            yield vector(f"{operator}-{index}", case)
+
+
+def vector(name: str, case: Json) -> Vector:
+    """A case as a graph."""
+    builder = GraphBuilder("case")
+    values: dict[str, Any] = {}
+    inputs: dict[str, bytes] = {}
+    for each, tensor in case["inputs"].items():
+        dtype = DType(tensor["dtype"])
+        data = pack(webnn_vectors.array(tensor), dtype)
+        if tensor.get("constant"):
+            values[each] = builder.constant(dtype, tensor["shape"], data=data, name=each)
+        else:
+            values[each] = builder.input(each, dtype, tensor["shape"])
+            inputs[each] = data
+
+    def given(arg: Any) -> Any:
+        if isinstance(arg, dict):
+            return values[arg["ref"]]
+        if isinstance(arg, list):
+            return [given(each) for each in arg]
+        return DType(arg) if arg in TYPES else arg
+
+    for step in case["ops"]:
+        row = OPS[step["op"]]
+        named = {snake(n): given(arg) for n, arg in step["args"].items()}
+        options = step.get("options") or {}
+        named |= {snake(RENAMED.get(n, n)): given(arg) for n, arg in options.items()}
+        known = {snake(n) for n in row.order}
+        assert set(named) <= known, f"{set(named) - known=} of {row.name}"
+        made = getattr(builder, row.method)(**named)
+        names = step.get("outputs") or [step["output"]]
+        values.update(zip(names, made if isinstance(made, tuple) else (made,), strict=True))
+    for each in case["expected"]:
+        builder.output(each, values[each])
+    return Vector(name, builder.build(), inputs, case)
