@@ -11,19 +11,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from playwright.sync_api import Page
 
-from e2e.browsers import ROOT, Engine, engines
+from e2e.browsers import ROOT
 from e2e.server import SiteServer
 from e2e.webnn_cases import all_cases, complaint, from_bytes, graph_of, to_bytes
 from edgewise.graph.graph import Graph
 from edgewise.passes.place import Part, Placement
 from edgewise.targets import reference
-from edgewise.targets.webnn.divide import divide
 from edgewise.targets.webnn.emit import emit
-from edgewise.targets.webnn.facts import WebnnFacts, probes
+from edgewise.targets.webnn.facts import WebnnFacts
 from tests.ops.webnn_vectors import Array, Json, array
 
 CASES = all_cases()

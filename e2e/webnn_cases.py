@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from edgewise.arrays import decode
 from edgewise.dtypes import DType
 from edgewise.graph.builder import GraphBuilder
 from edgewise.graph.graph import Graph
 from edgewise.ops import OPS
 from edgewise.ops.base import snake
-from edgewise.targets.reference import decode
 from tests.ops import webnn_vectors
 from tests.ops.webnn_vectors import Array, Json
 

@@ -164,6 +164,11 @@ def check_tensors(config: BertConfig, tensors: Mapping[str, Tensor]) -> None:
                                need="one of " + ", ".join(WEIGHT_TYPES))  # fmt: skip
 
 
+def tensor_names(config: Mapping[str, object]) -> list[str]:
+    """The tensors that a graph of this config reads."""
+    return list(tensor_shapes(parse_config(config)))
+
+
 def tensor_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the encoder's tensors; matrices are [out, in]."""
     hidden, ffn = config.hidden, config.ffn
