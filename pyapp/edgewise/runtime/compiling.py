@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .. import debug
 from ..errors import UnsupportedError
 from ..graph.graph import Graph, specialise
+from ..passes.base import Note
 from ..plan.plan import Plan
 from ..targets.device import DeviceFacts
 from ..targets.reference_plan import Tensor, reference_plan
@@ -42,6 +43,7 @@ class Compiled:
     nbytes        memory that the plan holds once it is loaded
     peak_nbytes   the most that it holds at once, while its weights come
     live_nbytes   of intermediate tensors, at most
+    notes         which operators share a kernel, which do not, and why
     """
 
     text: str
@@ -50,6 +52,7 @@ class Compiled:
     nbytes: int
     peak_nbytes: int
     live_nbytes: int
+    notes: tuple[Note, ...] = ()
 
     def __str__(self) -> str:
         steps = ", ".join(f"{name} {count}" for name, count in self.steps.items())
@@ -79,7 +82,9 @@ def compile_for(
         steps = dict.fromkeys(programs.fixed, len(graph.nodes))
         return Compiled(plan.to_json(), steps, 0, plan.nbytes, plan.nbytes, 0)
     if facts.target == "webgpu":
-        return _described(webgpu_plan(graph, tensors, facts, features, programs))
+        notes: list[Note] = []
+        made = webgpu_plan(graph, tensors, facts, features, programs, notes)
+        return replace(_described(made), notes=tuple(notes))
     raise UnsupportedError("a plan", got=f"target '{facts.target}'", need="webgpu or reference")
 
 
@@ -89,6 +94,7 @@ def webgpu_plan(
     facts: DeviceFacts,
     features: frozenset[str],
     programs: Programs,
+    notes: list[Note] | None = None,
 ) -> Plan:
     """The programs of a graph for WebGPU; see `compile_for`."""
     graphs = {name: specialise(graph, fixed) for name, fixed in programs.fixed.items()}
@@ -99,6 +105,7 @@ def webgpu_plan(
         features=features,
         feedback=programs.feedback,
         draw=programs.draw,
+        notes=notes,
     )
 
 
