@@ -6,6 +6,7 @@
     page          a page in a fresh profile
     site_server   a function: serve a folder; build/site is `site`
     site          the built site, served
+    python        Python in a page, with NumPy: see python_page.py
 
 A test that fails leaves screenshots, the console and the host's log in build/e2e/.
 """
@@ -30,6 +31,7 @@ from playwright.sync_api import (
 from playwright.sync_api import Error as PlaywrightError
 
 from e2e.browsers import ENGINES, ROOT, Engine
+from e2e.python_page import python  # noqa: F401  a fixture of its own file
 from e2e.server import SiteServer
 
 BUILT_SITE = ROOT / "build" / "site"

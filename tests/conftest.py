@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from tests.tiny_chat import TinyChat
 
 ROOT = Path(__file__).parent.parent
-MODEL = ROOT / ".cache" / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+MODELS = ROOT / ".cache" / "models"
+MODEL = MODELS / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +30,15 @@ def model_path() -> Path:
     if not MODEL.exists():
         pytest.fail(f"{MODEL.relative_to(ROOT)} is missing; the set-up command fetches it")
     return MODEL
+
+
+@pytest.fixture(scope="session")
+def minilm_folder() -> Path:
+    """all-MiniLM-L6-v2 as a Hugging Face folder, put in place by the set-up."""
+    folder = MODELS / "all-MiniLM-L6-v2"
+    if not folder.exists():
+        pytest.fail(f"{folder.relative_to(ROOT)} is missing; the set-up command fetches it")
+    return folder
 
 
 @pytest.fixture(scope="session")

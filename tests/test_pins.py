@@ -49,6 +49,15 @@ def test_npm_lock_has_exact_versions_and_no_addresses() -> None:
         assert not name or locked["integrity"].startswith("sha512-")
 
 
+def test_wheels_for_the_page_are_pinned_by_hash() -> None:
+    rows = json.loads((ROOT / "pyodide.lock.json").read_text())
+    assert [row["file"].split("-")[0] for row in rows] == ["numpy"]
+    for row in rows:
+        assert re.fullmatch(r"\d+(\.\d+)+", row["version"])
+        assert re.fullmatch(r"[0-9a-f]{64}", row["sha256"])
+        assert Path(row["member"]).name == row["file"]
+
+
 def test_models_are_pinned_by_hash() -> None:
     packages = json.loads((ROOT / "models.lock.json").read_text())
     assert {package["purpose"] for package in packages} == {"serve", "test"}

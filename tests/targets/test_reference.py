@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 import edgewise
+from edgewise.arrays import decode
 from edgewise.dtypes import DType
 from edgewise.errors import DTypeError, EdgewiseError, InputError, ShapeError
 from edgewise.graph.builder import GraphBuilder
 from edgewise.graph.graph import Constant, Graph, Source
 from edgewise.passes.pipeline import run as optimise
-from edgewise.targets.reference import Reference, decode, run
+from edgewise.targets.reference import Reference, run
 from tests.graphs import F32, Array, Decoder
 
 

@@ -33,6 +33,11 @@ class OnnxTensor:
     nbytes: int = 0
     strings: tuple[bytes, ...] = ()
 
+    @property
+    def key(self) -> str:
+        """A name for the bytes in a file: tensors of branches and attributes may share names."""
+        return f"{self.name}@{self.location}:{self.offset}"
+
 
 @dataclass(frozen=True, slots=True)
 class OnnxValue:

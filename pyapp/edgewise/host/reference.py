@@ -171,7 +171,7 @@ class ReferenceExecutable:
 
     def _array(self, name: str, data: bytes, bindings: Mapping[str, int]) -> Array:
         """The first elements of `data`, as many as the value's shape asks for."""
-        from ..targets.reference import decode
+        from ..arrays import decode
 
         value = self._graph.values[name]
         shape = tuple(evaluate(dim, bindings) for dim in value.shape)
@@ -182,7 +182,7 @@ class ReferenceExecutable:
         return decode(data[:nbytes], value.dtype, prod(shape)).reshape(shape)
 
     def _bytes(self, name: str, array: Array) -> bytes:
-        from ..targets.reference import encode
+        from ..arrays import encode
 
         return encode(array, self._graph.values[name].dtype)
 
@@ -211,7 +211,7 @@ class _Constants:
 
 
 def _values(place: Place, raw: bytes) -> Array:
-    from ..targets.reference import decode
+    from ..arrays import decode
 
     dtype = PLAIN.get(place.type)
     if dtype is None:

@@ -65,7 +65,6 @@ class BertConfig:
     activation: str
     norm_eps: float
     max_tokens: int
-    pad_id: int
     pooling: str
     normalize: bool
     prefix: str
@@ -124,7 +123,6 @@ def config_from_files(
     config = parse_config({
         "architecture": "bert", **named,
         "max_tokens": min(limit, positions) if isinstance(limit, int) else positions,
-        "pad_id": main.get("pad_token_id", 0),
         "pooling": _pooling(files),
         "normalize": any(kind == "Normalize" for kind, _ in _modules(files)),
         "prefix": _prefix(tensors),
@@ -162,6 +160,11 @@ def check_tensors(config: BertConfig, tensors: Mapping[str, Tensor]) -> None:
     if untaken:
         raise UnsupportedError("weight types of a bert model", got=_some(untaken),
                                need="one of " + ", ".join(WEIGHT_TYPES))  # fmt: skip
+
+
+def tensor_names(config: Mapping[str, object]) -> list[str]:
+    """The tensors that a graph of this config reads."""
+    return list(tensor_shapes(parse_config(config)))
 
 
 def tensor_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
@@ -286,7 +289,7 @@ def _fits(name: str, value: object, kind: str) -> bool:
         return kind == "bool" and isinstance(value, bool)
     if kind == "float":
         return isinstance(value, int | float) and 1e-30 <= value <= 1
-    least = 0 if name in ("pad_id", "layers") else 1
+    least = 0 if name == "layers" else 1
     most = MAX_LAYERS if name == "layers" else 2**31 - 1
     return isinstance(value, int) and least <= value <= most
 

@@ -1,6 +1,7 @@
 """The operator table: W3C WebNN operators and our composites, one row each."""
 
 from . import (
+    attention,
     convolution,
     elementwise,
     llm,
@@ -17,6 +18,6 @@ from . import (
 from .base import OPS, Op
 
 __all__ = [
-    "OPS", "Op", "convolution", "elementwise", "llm", "matrix", "movement", "normalization",
-    "pooling", "quantized", "recurrent", "reduction", "resample", "sampling",
+    "OPS", "Op", "attention", "convolution", "elementwise", "llm", "matrix", "movement",
+    "normalization", "pooling", "quantized", "recurrent", "reduction", "resample", "sampling",
 ]  # fmt: skip

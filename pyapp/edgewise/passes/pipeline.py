@@ -10,9 +10,13 @@ from ..errors import EdgewiseError
 from ..graph.graph import Graph
 from ..graph.text import print_graph
 from ..graph.verify import verify
+from .attention import attention
 from .base import Note, Pass
 from .clean import clean
+from .fold import fold
 from .fuse import fuse
+from .pairs import pairs
+from .recognise import recognise
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,10 @@ class Step:
 
 STEPS = (
     Step("clean", clean, "a dead reader must not keep two operators from being joined"),
+    Step("fold", fold, "patterns ask for constants, which may still be formulas of constants"),
+    Step("pairs", pairs, "what is undone at once must not stand between the parts of a pattern"),
+    Step("recognise", recognise, "norms and activations are operands of the larger patterns"),
+    Step("attention", attention, "its products must be plain ones, before they take in others"),
     Step("fuse", fuse, "one kernel instead of several, and no intermediate in memory"),
 )
 

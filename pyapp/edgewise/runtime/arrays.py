@@ -39,7 +39,7 @@ def to_bytes(value: Value, given: Any) -> bytes:
         except TypeError:
             raise InputError(f"'{value.name}'", got=type(given).__name__,
                              need=f"an array or bytes of {value}") from None  # fmt: skip
-    from ..targets.reference import encode
+    from ..arrays import encode
 
     need = STORED.get(value.dtype, value.dtype.value)
     if given.dtype.name != need:
@@ -57,7 +57,7 @@ def from_bytes(dtype: DType, shape: tuple[int, ...], data: bytes) -> Any:
     """The array of an operand's bytes, or the bytes as they are where NumPy is not loaded."""
     if "numpy" not in sys.modules:
         return data
-    from ..targets.reference import decode
+    from ..arrays import decode
 
     return decode(data, dtype, prod(shape)).reshape(shape).copy()
 

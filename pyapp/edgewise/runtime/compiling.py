@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .. import debug
 from ..errors import EdgewiseError, PlanError, UnsupportedError
@@ -48,7 +48,7 @@ class Compiled:
     nbytes        memory that the plan holds once it is loaded
     peak_nbytes   the most that it holds at once, while its weights come
     live_nbytes   of intermediate tensors, at most
-    notes         where the nodes went, for a target that has others help it
+    notes         which operators share a kernel or run elsewhere, which do not, and why
     """
 
     text: str
@@ -87,7 +87,9 @@ def compile_for(
         steps = dict.fromkeys(programs.fixed, len(graph.nodes))
         return Compiled(plan.to_json(), steps, 0, plan.nbytes, plan.nbytes, 0)
     if facts.target == "webgpu":
-        return _described(webgpu_plan(graph, tensors, facts, features, programs))
+        notes: list[Note] = []
+        made = webgpu_plan(graph, tensors, facts, features, programs, notes)
+        return replace(_described(made), notes=tuple(notes))
     if isinstance(facts, WebnnFacts):
         return _webnn_plan(graph, tensors, facts)
     raise UnsupportedError(
@@ -106,6 +108,7 @@ def webgpu_plan(
     facts: DeviceFacts,
     features: frozenset[str],
     programs: Programs,
+    notes: list[Note] | None = None,
 ) -> Plan:
     """The programs of a graph for WebGPU; see `compile_for`."""
     graphs = {name: specialise(graph, fixed) for name, fixed in programs.fixed.items()}
@@ -116,6 +119,7 @@ def webgpu_plan(
         features=features,
         feedback=programs.feedback,
         draw=programs.draw,
+        notes=notes,
     )
 
 
@@ -171,5 +175,5 @@ def _joined(graph: Graph, placed: Placement, made: Sequence[Compiled]) -> Compil
         sum(each.nbytes for each in made),
         max(n + each.peak_nbytes for n, each in zip(held, made, strict=True)),
         sum(each.live_nbytes for each in made),
-        placed.notes,
+        (*placed.notes, *(note for each in made for note in each.notes)),
     )

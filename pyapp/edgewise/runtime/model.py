@@ -176,7 +176,8 @@ async def _loaded(
         compiled = host.clock()
         executable = await device.load(plan.text, moved.weights, lambda done, total: None)
     report = Report(
-        facts, (len(graph.nodes), len(fused.nodes)), (*notes, *plan.notes), plan, executable.nbytes,
+        facts, (len(graph.nodes), len(fused.nodes)), (*notes, *plan.notes), plan,
+        executable.nbytes,
         executable.peak_nbytes, compiled - start, host.clock() - compiled,
     )  # fmt: skip
     debug.say(debug.TIMINGS, "model", str(report))

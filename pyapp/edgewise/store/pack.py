@@ -24,7 +24,9 @@ from ..formats.tokenizer import chat, tokenizer_json
 from ..importers.llama_config import config_from_gguf
 from .base import Segment
 from .cut import SEGMENT_NBYTES, cut
-from .manifest import Demands, FileRef, Manifest, TensorRef, TextRef
+from .described import Described, safe, text_ref
+from .manifest import Demands, FileRef, Manifest, TensorRef
+from .pack_folder import describe_folder
 
 HEADER_NBYTES = 4 * 1024 * 1024  # most headers; a longer one is read again, twice as far
 _QUANTISED = re.compile(r"[.-](i?q\d\w*|[bf]+(16|32)|mxfp4)$", re.IGNORECASE)  # a name's ending
@@ -47,30 +49,35 @@ ARCHITECTURES = {"llama": Architecture("text-generation", config_from_gguf)}
 def pack(path: Path, out_dir: Path) -> Path:
     """Writes `<name>.manifest.json`, `<name>.tokenizer.json` and a link to the model file.
 
-    path  a GGUF file; `name` is its name without the quantisation, in lower case.
+    path  a GGUF file, `name` being its name without the quantisation, in lower case; or a
+          Hugging Face folder (see pack_folder).
 
     Returns  the manifest's path.
     Raises   FormatError for a broken or cut file; UnsupportedError for an architecture, a weight
              type or a tokenizer that is not ours. Nothing is written then.
     Cost     one pass over the file; memory for the header and one segment.
     """
-    with path.open("rb") as file:
-        header = _header(file)
-        described = manifest_from_header(header, _safe(path.name), os.fstat(file.fileno()).st_size)
+    model = describe_folder(path) if path.is_dir() else _describe_gguf(path)
+    described = model.manifest
+    with model.file.open("rb") as file:
         segments, digest = _hashes(file, [segment.nbytes for segment in described.segments])
-    name, text = described.name, tokenizer_text(header.metadata)
-    manifest = replace(
-        described,
-        file=replace(described.file, sha256=digest),
-        segments=segments,
-        tokenizer=_text_ref(text, f"{name}.tokenizer.json"),
-    )
+    manifest = replace(described, file=replace(described.file, sha256=digest), segments=segments)
     out_dir.mkdir(parents=True, exist_ok=True)
-    _link(path.resolve(), out_dir / manifest.file.url)
-    _write(out_dir / f"{name}.tokenizer.json", text)
-    written = out_dir / f"{name}.manifest.json"
+    _link(model.file.resolve(), out_dir / manifest.file.url)
+    if model.tokenizer is not None and manifest.tokenizer is not None:
+        _write(out_dir / str(manifest.tokenizer.url), model.tokenizer)
+    written = out_dir / f"{manifest.name}.manifest.json"
     _write(written, manifest.to_json())  # last: where a manifest is, all of it is
     return written
+
+
+def _describe_gguf(path: Path) -> Described:
+    with path.open("rb") as file:
+        header, nbytes = _header(file), os.fstat(file.fileno()).st_size
+    manifest = manifest_from_header(header, safe(path.name), nbytes)
+    text = tokenizer_text(header.metadata)
+    ref = text_ref(text, f"{manifest.name}.tokenizer.json")
+    return Described(replace(manifest, tokenizer=ref), path, text)
 
 
 def manifest_from_header(header: GGUF, url: str, file_nbytes: int) -> Manifest:
@@ -94,7 +101,7 @@ def manifest_from_header(header: GGUF, url: str, file_nbytes: int) -> Manifest:
             for name, tensor in header.tensors.items()
         },
         config=config,
-        tokenizer=_text_ref(tokenizer_text(header.metadata), None),
+        tokenizer=text_ref(tokenizer_text(header.metadata), None),
         chat=chat(header.metadata),
         demands=_demands(header, config),
     )
@@ -159,20 +166,10 @@ def _hashes(file: BinaryIO, lengths: list[int]) -> tuple[tuple[Segment, ...], st
     return tuple(segments), whole.hexdigest()
 
 
-def _text_ref(text: str, url: str | None) -> TextRef:
-    data = text.encode()
-    return TextRef(hashlib.sha256(data).hexdigest(), len(data), url)
-
-
 def _name(url: str) -> str:
     """`https://h/SmolLM2-135M-Instruct.Q4_1.gguf?x` -> `smollm2-135m-instruct`"""
     stem = re.split(r"[?#]", url)[0].rsplit("/", 1)[-1].removesuffix(".gguf")
-    return _safe(_QUANTISED.sub("", stem) or stem).lower() or "model"
-
-
-def _safe(name: str) -> str:
-    """A file name that means the same in a URL."""
-    return re.sub(r"[^A-Za-z0-9._+-]+", "-", name).lstrip(".-")
+    return safe(_QUANTISED.sub("", stem) or stem).lower() or "model"
 
 
 def _write(path: Path, text: str) -> None:

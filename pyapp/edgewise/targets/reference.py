@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..arrays import decode, numpy_name
 from ..dims import evaluate
 from ..dtypes import DType
 from ..errors import DTypeError, InputError, ShapeError
@@ -135,7 +136,7 @@ class Reference:
     def _numpy(self, dtype: DType) -> str:
         if self._precise and dtype.is_float:
             return "float64"
-        return {DType.INT4: "int8", DType.UINT4: "uint8"}.get(dtype, dtype.value)
+        return numpy_name(dtype)
 
     def _load(self, constant: Constant) -> Array:
         value = constant.value
@@ -172,28 +173,3 @@ def _check_bindings(graph: Graph, bindings: Mapping[str, int]) -> None:
         if not 0 <= bindings.get(name, -1) <= top:
             raise ShapeError(f"symbol {name!r}", got=str(bindings.get(name)), need=f"0 to {top}",
                              where=graph.name)  # fmt: skip
-
-
-def decode(data: bytes, dtype: DType, n_elements: int) -> Array:
-    """Little-endian inline data as an array of rank 1; 4-bit elements are unpacked."""
-    import numpy as np
-
-    if dtype.bits >= 8:
-        return np.frombuffer(data, np.dtype(dtype.value).newbyteorder("<"))
-    packed = np.frombuffer(data, np.uint8)
-    nibbles = np.stack([packed & 15, packed >> 4], 1).reshape(-1)[:n_elements]
-    # two's complement of 4 bits: 8 to 15 are -8 to -1
-    return (nibbles ^ 8).astype(np.int8) - np.int8(8) if dtype is DType.INT4 else nibbles
-
-
-def encode(array: Array, dtype: DType) -> bytes:
-    """The inverse of `decode`: little-endian, 4-bit elements two to a byte, low nibble first."""
-    import numpy as np
-
-    if dtype.bits >= 8:
-        return np.ascontiguousarray(array, np.dtype(dtype.value).newbyteorder("<")).tobytes()
-    nibbles = np.ascontiguousarray(array).reshape(-1).astype(np.uint8) & 15
-    if nibbles.size % 2:
-        nibbles = np.append(nibbles, np.uint8(0))
-    packed: Array = nibbles[0::2] | nibbles[1::2] << 4
-    return packed.tobytes()

@@ -1,10 +1,34 @@
 """ONNX models as graphs: see importer.py. One file a family of operators, one function each."""
 
-from . import activation, convolution, elementwise, linear, reduction, shape, trigonometry
+from . import (
+    activation,
+    attention,
+    control,
+    convolution,
+    detection,
+    elementwise,
+    indexing,
+    linear,
+    loss,
+    microsoft,
+    microsoft_attention,
+    normalization,
+    pooling,
+    quantized,
+    recurrent,
+    reduction,
+    resize,
+    sampling,
+    shape,
+    signal,
+    trigonometry,
+)
 from .fold import NeedsValues
 from .importer import Imported, Port, Weight, import_onnx
 
 __all__ = [
-    "Imported", "NeedsValues", "Port", "Weight", "activation", "convolution", "elementwise",
-    "import_onnx", "linear", "reduction", "shape", "trigonometry",
+    "Imported", "NeedsValues", "Port", "Weight", "activation", "attention", "control",
+    "convolution", "detection", "elementwise", "import_onnx", "indexing", "linear", "loss",
+    "microsoft", "microsoft_attention", "normalization", "pooling", "quantized", "recurrent",
+    "reduction", "resize", "sampling", "shape", "signal", "trigonometry",
 ]  # fmt: skip

@@ -42,6 +42,7 @@ class FoldingBuilder(GraphBuilder):
         super().__init__(name)
         self._known: dict[str, Array] = {}
         self._sources: dict[str, frozenset[str]] = {}
+        self._weights: dict[str, Value] = {}
 
     def input(self, name: str, dtype: DType, shape: Sequence[Any]) -> Value:
         value = super().input(name, dtype, shape)
@@ -61,6 +62,7 @@ class FoldingBuilder(GraphBuilder):
         """A constant that stays in its file."""
         value = self.constant(dtype, shape, source=source)
         self._sources[value.name] = frozenset({source.tensor})
+        self._weights[source.tensor] = value
         return value
 
     def scalar(self, dtype: DType, number: float) -> Value:
@@ -93,6 +95,11 @@ class FoldingBuilder(GraphBuilder):
         if array is None:
             raise NeedsValues(self.sources(value))
         return array
+
+    def size_of(self, source: str) -> int:
+        """How many elements the input or weight has that `sources` names."""
+        value = self._values.get(source) or self._weights[source]
+        return prod(ints(value))
 
     def result(self, name: str, value: Value) -> None:
         """`output`, of a node's result always: targets have no buffer for a constant's output."""

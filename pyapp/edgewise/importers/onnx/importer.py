@@ -124,6 +124,10 @@ class Importer:
         self.b = FoldingBuilder(model.graph.name or "onnx")
         self.functions = {(each.domain, each.name): each for each in model.functions}
         self.tensors: dict[str, Weight] = {}
+        self.constants: dict[int, Value] = {}
+        #: constants that lie in a file, and the tensor that each is
+        self.files: dict[str, OnnxTensor] = {}
+        self.iterations = 0  # of all loops so far: see control.py
         self.depth = 0
 
     def run(self, shapes: Mapping[str, tuple[int, ...]]) -> Imported:
@@ -169,9 +173,13 @@ class Importer:
 
     def constant(self, tensor: OnnxTensor) -> Value:
         """A tensor as a value: known if it is small, else by where it lies."""
+        made = self.constants.get(id(tensor))  # a loop's body defines its own in every turn
+        if made is None:
+            made = self.constants[id(tensor)] = self._constant(tensor)
+        return made
+
+    def _constant(self, tensor: OnnxTensor) -> Value:
         dtype = dtype_of(tensor.dtype, f"tensor {tensor.name!r}")
-        if tensor.name in self.given:
-            return self.b.literal(self.given[tensor.name], dtype)
         if tensor.data is not None:
             array = read(tensor)
             if len(tensor.data) <= SMALL_NBYTES:
@@ -179,17 +187,21 @@ class Importer:
             from .arrays import write
 
             return self.b.constant(dtype, tensor.shape, data=write(array, dtype))
+        if tensor.key in self.given:
+            return self.b.literal(self.given[tensor.key], dtype)
         if tensor.dtype not in SOURCES:
-            raise NeedsValues(frozenset({tensor.name}))
+            raise NeedsValues(frozenset({tensor.key}))
+        return self.stored(tensor, SOURCES[tensor.dtype], dtype, tensor.shape)
+
+    def stored(self, tensor: OnnxTensor, kind: str, dtype: DType, shape: tuple[int, ...]) -> Value:
+        """The bytes of a tensor in a file, as a constant of `dtype` and `shape`."""
         assert tensor.location is not None, f"{tensor.name=} has neither data nor location"
-        if dtype.nbytes(prod(tensor.shape)) != tensor.nbytes and tensor.dtype != "BFLOAT16":
-            raise FormatError(f"tensor {tensor.name!r}", got=f"{tensor.nbytes} bytes",
-                              need=f"{dtype.nbytes(prod(tensor.shape))}")  # fmt: skip
-        kind = SOURCES[tensor.dtype]
-        self.tensors[tensor.name] = Weight(
-            kind, tensor.shape, tensor.offset, tensor.nbytes, tensor.location
-        )
-        return self.b.weight(dtype, tensor.shape, Source(tensor.name, kind, "values"))
+        key = tensor.key if kind == SOURCES[tensor.dtype] else f"{tensor.key} as {kind}"
+        place = (tensor.offset, tensor.nbytes, tensor.location)
+        self.tensors[key] = Weight(kind, shape, *place)
+        value = self.b.weight(dtype, shape, Source(key, kind, "values"))
+        self.files[value.name] = tensor
+        return value
 
     def find(self, name: str, scope: Scope, where: str) -> Value:
         """The value of `name`. Raises FormatError if nothing defined it."""
@@ -294,15 +306,21 @@ class Importer:
         self.depth -= 1
         return tuple(scope.get(name) for name in function.outputs)
 
-    def body(self, graph: OnnxGraph, scope: Scope, inputs: Sequence[Value]) -> tuple[Value, ...]:
-        """The outputs of a branch or loop body, which sees the names of `scope`."""
+    def body(
+        self, graph: OnnxGraph, scope: Scope, inputs: Sequence[tuple[Value, str | None]]
+    ) -> list[tuple[Value, str | None]]:
+        """The outputs of a branch or loop body, which sees the names of `scope`.
+
+        Values come with ONNX's type where ours does not say it.
+        """
         inner = Scope(scope.opsets, scope)
         self.check(graph.nodes, inner)
         self.initialise(graph, inner)
-        for each, value in zip(graph.inputs, inputs, strict=False):
-            inner.put(each.name, value, each.dtype)
+        for each, (value, type) in zip(graph.inputs, inputs, strict=True):
+            inner.put(each.name, value, type or each.dtype)
         self.nodes(graph.nodes, inner)
-        return tuple(self.find(each.name, inner, graph.name) for each in graph.outputs)
+        return [(self.find(each.name, inner, graph.name), inner.type_of(each.name))
+                for each in graph.outputs]  # fmt: skip
 
 
 def _bound(node: OnnxNode, attributes: Mapping[str, object], scope: Scope) -> OnnxNode:

@@ -124,7 +124,7 @@ def _contract(
     summed = [x for x in have if x in term and x not in later]
     left = [x for x in have if x not in term]
     right = [x for x in term if x not in have]
-    size = dict(zip(have, ints(a), strict=True)) 
+    size = dict(zip(have, ints(a), strict=True))
     for letter, n in zip(term, ints(b), strict=True):
         size[letter] = max(size.get(letter, 1), n)
     a = _arranged(c, a, have, [both, left, summed], size)

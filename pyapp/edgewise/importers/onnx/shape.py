@@ -6,8 +6,8 @@ from math import prod
 
 from ...dtypes import DType
 from ...errors import FormatError, UnsupportedError
-from ...graph.graph import Value
 from ...formats.onnx import OnnxTensor
+from ...graph.graph import Value
 from .fold import ints
 from .registry import Call, onnx_op
 

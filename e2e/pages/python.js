@@ -1,0 +1,27 @@
+// Boots Python in shims/worker.js with runner.py, and gives tests `runPython`: see python_page.py.
+
+/** @type {Map<number, (answer: object) => void>} */
+const waiting = new Map();
+let asked = 0;
+
+const worker = new Worker(new URL("../shims/worker.js", import.meta.url), { type: "module" });
+worker.onmessage = ({ data }) => {
+  if (data.started) return;
+  if (data.failed) return void (document.documentElement.dataset.failed = JSON.stringify(data.failed));
+  const answer = JSON.parse(data.view);
+  if (answer.ready) document.documentElement.dataset.ready = "true";
+  else waiting.get(answer.id)?.(answer);
+};
+worker.onerror = (event) => {
+  document.documentElement.dataset.failed = event.message;
+};
+worker.postMessage({ start: { base: new URL("/", location.href).href, python: ["runner.py"] } });
+
+/** What a snippet gives, or its traceback. @param {string} code @param {string} data  JSON */
+function runPython(code, data) {
+  const id = ++asked;
+  worker.postMessage({ event: JSON.stringify({ id, code, data }) });
+  return new Promise((resolve) => waiting.set(id, resolve));
+}
+
+Object.assign(globalThis, { runPython });
