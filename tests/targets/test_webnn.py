@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgewise.arrays import decode, encode
 from edgewise.dtypes import DType
 from edgewise.errors import GraphError, UnsupportedError
 from edgewise.graph.builder import GraphBuilder
@@ -174,10 +175,10 @@ def on_reference(graph: Graph, case: Vector) -> dict[str, bytes]:
         value = graph.values[name]
         shape = tuple(int(str(dim)) for dim in value.shape)
         count = int(np.prod(shape))
-        arrays[name] = reference.decode(case.inputs[name], value.dtype, count).reshape(shape)
+        arrays[name] = decode(case.inputs[name], value.dtype, count).reshape(shape)
     outputs, _ = reference.run(graph, arrays, {}, _no_file, {})
     return {
-        name: reference.encode(array, graph.values[graph.outputs[name]].dtype)
+        name: encode(array, graph.values[graph.outputs[name]].dtype)
         for name, array in outputs.items()
     }
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 
 from .. import debug
+from ..dims import evaluate
 from ..errors import EdgewiseError, PlanError, UnsupportedError
 from ..graph.graph import Graph, specialise
 from ..passes.base import Note
@@ -160,9 +162,17 @@ def _part(
     return Compiled(plan.to_json(), {"main": len(plan.calls)}, 0, plan.nbytes, plan.nbytes, 0)
 
 
+def _output_nbytes(graph: Graph) -> dict[str, int]:
+    values = {public: graph.values[name] for public, name in graph.outputs.items()}
+    return {
+        public: value.dtype.nbytes(prod(evaluate(dim, {}) for dim in value.shape))
+        for public, value in values.items()
+    }
+
+
 def _joined(graph: Graph, placed: Placement, made: Sequence[Compiled]) -> Compiled:
     parts = tuple(
-        PartPlan(part.target, each.text, part.graph.inputs, tuple(part.graph.outputs))
+        PartPlan(part.target, each.text, part.graph.inputs, _output_nbytes(part.graph))
         for part, each in zip(placed.parts, made, strict=True)
     )
     text = PartsPlan("webnn", graph.inputs, placed.outputs, parts).to_json()
