@@ -7,7 +7,7 @@ small constant (`known`), and for every other value the inputs and weights that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,18 @@ class FoldingBuilder(GraphBuilder):
         self._known: dict[str, Array] = {}
         self._sources: dict[str, frozenset[str]] = {}
         self._weights: dict[str, Value] = {}
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Callable[..., Value]: ...
+
+        def split(self, *args: Any, **kwargs: Any) -> tuple[Value, ...]: ...
+
+        def lstm(self, *args: Any, **kwargs: Any) -> tuple[Value, ...]: ...
+
+        def lstm_cell(self, *args: Any, **kwargs: Any) -> tuple[Value, ...]: ...
+
+        def gru(self, *args: Any, **kwargs: Any) -> tuple[Value, ...]: ...
 
     def input(self, name: str, dtype: DType, shape: Sequence[Any]) -> Value:
         value = super().input(name, dtype, shape)

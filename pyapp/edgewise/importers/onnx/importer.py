@@ -15,6 +15,7 @@ from ...arrays import encode
 from ...dtypes import DType
 from ...errors import EdgewiseError, FormatError, UnsupportedError
 from ...formats.onnx import (
+    OnnxAttribute,
     OnnxFunction,
     OnnxGraph,
     OnnxModel,
@@ -319,9 +320,9 @@ class Importer:
                 for each in graph.outputs]  # fmt: skip
 
 
-def _bound(node: OnnxNode, attributes: Mapping[str, object], scope: Scope) -> OnnxNode:
+def _bound(node: OnnxNode, attributes: Mapping[str, OnnxAttribute], scope: Scope) -> OnnxNode:
     """A node of a function's body with the call's attributes, and absent inputs left out."""
-    bound = {}
+    bound: dict[str, OnnxAttribute] = {}
     for name, attribute in node.attributes.items():
         if isinstance(attribute, OnnxReference):
             if attribute.name in attributes:
