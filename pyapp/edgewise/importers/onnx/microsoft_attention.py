@@ -17,6 +17,7 @@ from typing import Any
 from ...dtypes import DType
 from ...errors import FormatError
 from ...graph.graph import Value
+from .attention import heads, joined, repeated
 from .fold import ints
 from .registry import Call, onnx_op
 
@@ -26,7 +27,7 @@ LOWEST = {DType.FLOAT32: -3.4028234663852886e38, DType.FLOAT16: -65504.0}
 
 
 @dataclass(slots=True)
-class Heads:
+class Scene:
     """Queries [B, H, S, D], keys [B, G, T, D], values [B, G, T, E], and what bears on scores.
 
     added   values added to scores, each broadcasting to [B, H, S, T].
@@ -45,54 +46,29 @@ class Heads:
     sink: Value | None = None
 
 
-def attend(b: Any, heads: Heads) -> tuple[Value, Value]:
+def attend(c: Call, scene: Scene) -> tuple[Value, Value]:
     """The mixed values [B, H, S, E] and the probabilities [B, H, S, T]."""
-    batch, count, seq, _size = ints(heads.q)
-    groups, keys = ints(heads.k)[1:3]
-    dtype = heads.q.dtype
-    k, v = heads.k, heads.v
-    if groups != count:
-        k, v = (_repeated(b, each, count) for each in (k, v))
-    scaled = b.mul(heads.q, b.scalar(dtype, heads.scale))
+    b, dtype = c.b, scene.q.dtype
+    batch, count, seq, _ = ints(scene.q)
+    groups, keys = ints(scene.k)[1:3]
+    k, v = (repeated(c, each, count // groups) for each in (scene.k, scene.v))
+    scaled = b.mul(scene.q, b.scalar(dtype, scene.scale))
     scores = b.matmul(scaled, b.transpose(k, (0, 1, 3, 2)))
-    if heads.softcap:
-        cap = b.scalar(dtype, heads.softcap)
+    if scene.softcap:
+        cap = b.scalar(dtype, scene.softcap)
         scores = b.mul(b.tanh(b.div(scores, cap)), cap)
-    for each in heads.added:
+    for each in scene.added:
         scores = b.add(scores, each)
-    for each in heads.allowed:
-        low = b.scalar(dtype, LOWEST[dtype] if heads.filter is None else heads.filter)
-        scores = b.where(each, scores, low if heads.filter is None else b.add(scores, low))
-    if heads.sink is not None:
-        column = b.expand(b.reshape(heads.sink, (1, count, 1, 1)), (batch, count, seq, 1))
+    for each in scene.allowed:
+        low = b.scalar(dtype, LOWEST[dtype] if scene.filter is None else scene.filter)
+        scores = b.where(each, scores, low if scene.filter is None else b.add(scores, low))
+    if scene.sink is not None:
+        column = b.expand(b.reshape(scene.sink, (1, count, 1, 1)), (batch, count, seq, 1))
         scores = b.concat([scores, column], 3)
     chances = b.softmax(scores, axis=3)
-    if heads.sink is not None:
+    if scene.sink is not None:
         chances = b.slice(chances, (0, 0, 0, 0), (batch, count, seq, keys))
     return b.matmul(chances, v), chances
-
-
-def _repeated(b: Any, x: Value, count: int) -> Value:
-    """Each head of keys once for every head of queries that shares it: [B, H, T, D]."""
-    batch, groups, keys, size = ints(x)
-    wide = (batch, groups, count // groups, keys, size)
-    spread = b.expand(b.reshape(x, (batch, groups, 1, keys, size)), wide)
-    made: Value = b.reshape(spread, (batch, count, keys, size))
-    return made
-
-
-def split_heads(b: Any, x: Value, count: int) -> Value:
-    """[B, S, H·D] -> [B, H, S, D]"""
-    batch, seq, hidden = ints(x)
-    made: Value = b.transpose(b.reshape(x, (batch, seq, count, hidden // count)), (0, 2, 1, 3))
-    return made
-
-
-def joined_heads(b: Any, x: Value) -> Value:
-    """[B, H, S, D] -> [B, S, H·D]"""
-    batch, count, seq, size = ints(x)
-    made: Value = b.reshape(b.transpose(x, (0, 2, 1, 3)), (batch, seq, count * size))
-    return made
 
 
 def causal(b: Any, seq: int, keys: int, past: int, window: int = -1) -> Value:
@@ -155,14 +131,14 @@ def RotaryEmbedding(c: Call) -> Value:
         count = c.int("num_heads", 0)
         if not count:
             count = c.shape(0)[2] // (2 * c.shape(2)[1])
-        x = split_heads(c.b, x, count)
+        x = heads(c, x, count)
     seq, positions = ints(x)[2], c[1]
     if prod(ints(positions)) == 1 and len(positions.shape) == 1:
         places = c.b.literal([list(range(seq))], positions.dtype)
         positions = c.b.add(places, c.b.reshape(positions, (1, 1)))
     cos, sin = _table(c, c[2], positions), _table(c, c[3], positions)
     made = rotated(c, x, cos, sin, interleaved=bool(c.int("interleaved", 0)), dims=dims)
-    return joined_heads(c.b, made) if flat else made
+    return joined(c, made) if flat else made
 
 
 @onnx_op("MultiHeadAttention", domain=MICROSOFT)
@@ -180,17 +156,17 @@ def MultiHeadAttention(c: Call) -> Sequence[Value | None]:
         k, v = b.concat([c[6], k], 2), b.concat([c[7], v], 2)
     seq, size = ints(q)[2:]
     keys = ints(k)[2]
-    heads = Heads(q, k, v, c.float("scale", 0.0) or 1 / sqrt(size))
-    heads.filter = c.float("mask_filter_value", -10000.0)
+    scene = Scene(q, k, v, c.float("scale", 0.0) or 1 / sqrt(size))
+    scene.filter = c.float("mask_filter_value", -10000.0)
     mask, added = c.get(4), c.get(5)
     if mask is not None:
-        heads.allowed = [_mask(c, mask, ints(q)[0], seq, keys)]
+        scene.allowed = [_mask(c, mask, ints(q)[0], seq, keys)]
     if added is not None:
-        heads.added = [added]
+        scene.added = [added]
     if c.int("unidirectional", 0):
-        heads.added = [*heads.added, _lowered(b, causal(b, seq, keys, past), q.dtype)]
-    mixed, chances = attend(b, heads)
-    return joined_heads(b, mixed), k, v, chances
+        scene.added = [*scene.added, _lowered(b, causal(b, seq, keys, past), q.dtype)]
+    mixed, chances = attend(c, scene)
+    return joined(c, mixed), k, v, chances
 
 
 def _unpacked(c: Call, count: int) -> tuple[Value, Value, Value]:
@@ -198,12 +174,12 @@ def _unpacked(c: Call, count: int) -> tuple[Value, Value, Value]:
     b, query = c.b, c[0]
     if len(query.shape) == 5:  # [B, S, H, 3, D]
         return tuple(_part(b, query, place) for place in range(3))  # type: ignore[return-value]
-    q, key = split_heads(b, query, count), c[1]
+    q, key = heads(c, query, count), c[1]
     if len(key.shape) == 5:  # [B, T, H, 2, D]
         return q, _part(b, key, 0), _part(b, key, 1)
     if len(key.shape) == 4:  # heads already
         return q, key, c[2]
-    return q, split_heads(b, key, count), split_heads(b, c[2], count)
+    return q, heads(c, key, count), heads(c, c[2], count)
 
 
 def _part(b: Any, packed: Value, place: int) -> Value:
@@ -267,7 +243,7 @@ def Attention(c: Call) -> Sequence[Value | None]:
         projected = b.add(projected, c[2])
     hidden = c.shape(1)[1] // 3
     sizes = c.ints("qkv_hidden_sizes") or (hidden, hidden, hidden)
-    q, k, v = (split_heads(b, each, count) for each in b.split(projected, sizes, axis=2))
+    q, k, v = (heads(c, each, count) for each in b.split(projected, sizes, axis=2))
     past, present = 0, None
     if c.get(4) is not None:
         past = c.shape(4)[3]
@@ -276,17 +252,17 @@ def Attention(c: Call) -> Sequence[Value | None]:
         present = b.concat([b.reshape(each, (1, *ints(each))) for each in (k, v)], 0)
     batch, _, seq, size = ints(q)
     keys = ints(k)[2]
-    heads = Heads(q, k, v, c.float("scale", 0.0) or 1 / sqrt(size))
-    heads.filter = c.float("mask_filter_value", -10000.0)
+    scene = Scene(q, k, v, c.float("scale", 0.0) or 1 / sqrt(size))
+    scene.filter = c.float("mask_filter_value", -10000.0)
     mask, added = c.get(3), c.get(5)
     if mask is not None:
-        heads.allowed = [_mask(c, mask, batch, seq, keys)]
+        scene.allowed = [_mask(c, mask, batch, seq, keys)]
     if added is not None:
-        heads.added = [added]
+        scene.added = [added]
     if c.int("unidirectional", 0):
-        heads.added = [*heads.added, _lowered(b, causal(b, seq, keys, past), q.dtype)]
-    mixed, _ = attend(b, heads)
-    return joined_heads(b, mixed), present
+        scene.added = [*scene.added, _lowered(b, causal(b, seq, keys, past), q.dtype)]
+    mixed, _ = attend(c, scene)
+    return joined(c, mixed), present
 
 
 def _half(b: Any, past: Value, place: int) -> Value:
@@ -325,14 +301,14 @@ def GroupQueryAttention(c: Call) -> Sequence[Value | None]:
         q, k = (rotated(c, each, cos, sin, interleaved=turn) for each in (q, k))
     k, v = cache.updated(c.get(3), k), cache.updated(c.get(4), v)
     keys = ints(k)[2]
-    heads = Heads(q, k, v, c.float("scale", 0.0) or 1 / sqrt(size))
-    heads.softcap = c.float("softcap", 0.0)
+    scene = Scene(q, k, v, c.float("scale", 0.0) or 1 / sqrt(size))
+    scene.softcap = c.float("softcap", 0.0)
     window = c.int("local_window_size", -1)
     sink = c.get(11)
     if sink is None and c.int("smooth_softmax", 0) == 1:
         sink = b.scalar(q.dtype, 0)
         sink = b.expand(b.reshape(sink, (1,)), (count,))
-    heads.sink = sink
+    scene.sink = sink
     added = c.get(10)
     if added is not None:
         wide = ints(added)
@@ -340,21 +316,21 @@ def GroupQueryAttention(c: Call) -> Sequence[Value | None]:
             blank = b.literal(0, added.dtype)
             rest = b.expand(b.reshape(blank, (1, 1, 1, 1)), (*wide[:3], keys - wide[3]))
             added = b.concat([added, rest], 3)
-        heads.added = [added]
-    plain = not (heads.softcap or heads.added or sink is not None or window > 0)
+        scene.added = [added]
+    plain = not (scene.softcap or scene.added or sink is not None or window > 0)
     if batch == 1 and plain and c.int("causal", 1):
-        return _composite(b, heads, total - seq), k, v
-    heads.allowed = [cache.seen(keys, window, bool(c.int("causal", 1)))]
-    mixed, _ = attend(b, heads)
-    return joined_heads(b, mixed), k, v
+        return _composite(c, scene, total - seq), k, v
+    scene.allowed = [cache.seen(keys, window, bool(c.int("causal", 1)))]
+    mixed, _ = attend(c, scene)
+    return joined(c, mixed), k, v
 
 
-def _composite(b: Any, heads: Heads, past: int) -> Value:
+def _composite(c: Call, scene: Scene, past: int) -> Value:
     """The attention of one text by the composite: q [S, H, D] over k and v [T, G, D]."""
-    _, count, seq, size = ints(heads.q)
+    b, (_, count, seq, size) = c.b, ints(scene.q)
     q, k, v = (b.reshape(b.transpose(each, (0, 2, 1, 3)), (ints(each)[2], ints(each)[1], size))
-               for each in (heads.q, heads.k, heads.v))  # fmt: skip
-    made: Value = b.reshape(b.attention(q, k, v, past, heads.scale), (1, seq, count * size))
+               for each in (scene.q, scene.k, scene.v))  # fmt: skip
+    made: Value = b.reshape(b.attention(q, k, v, past, scene.scale), (1, seq, count * size))
     return made
 
 
@@ -362,11 +338,11 @@ def _grouped(c: Call, count: int, groups: int) -> tuple[Value, Value, Value]:
     """Query [B, H, S, D], key and value [B, G, S, D]; packed in one where there is no key."""
     b = c.b
     if c.get(1) is not None:
-        return (split_heads(b, c[0], count), split_heads(b, c[1], groups),
-                split_heads(b, c[2], groups))  # fmt: skip
+        return (heads(c, c[0], count), heads(c, c[1], groups),
+                heads(c, c[2], groups))  # fmt: skip
     size = c.shape(0)[2] // (count + 2 * groups)
     q, k, v = b.split(c[0], (count * size, groups * size, groups * size), axis=2)
-    return split_heads(b, q, count), split_heads(b, k, groups), split_heads(b, v, groups)
+    return heads(c, q, count), heads(c, k, groups), heads(c, v, groups)
 
 
 class _Cache:
