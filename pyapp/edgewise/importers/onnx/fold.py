@@ -156,8 +156,10 @@ class FoldingBuilder(GraphBuilder):
         import numpy as np
 
         assert op.reference is not None, f"{op.name=} has no reference"
-        named = {name: numpy_name(attr) if isinstance(attr, DType) else attr
-                 for name, attr in attrs.items()}  # fmt: skip
+        named: dict[str, Any] = {name: numpy_name(attr) if isinstance(attr, DType) else attr
+                                 for name, attr in attrs.items()}  # fmt: skip
+        if op.typed:
+            named["dtype"] = dtypes[0]
         with np.errstate(all="ignore"):
             made = op.reference(np, *arrays, **named)
         if op.several:
