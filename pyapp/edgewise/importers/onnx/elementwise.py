@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 from ...dtypes import DType
@@ -264,7 +264,7 @@ def _bits(c: Call, method: str) -> Value:
 for _name, _method in (
     ("BitwiseAnd", "logical_and"), ("BitwiseOr", "logical_or"), ("BitwiseXor", "logical_xor"),
 ):  # fmt: skip
-    onnx_op(_name, since=18)(lambda c, method=_method: _bits(c, method))
+    onnx_op(_name, since=18)(partial(_bits, method=_method))
 
 
 @onnx_op("BitwiseNot", since=18)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import prod
 from typing import TYPE_CHECKING
 
+from ...arrays import encode
 from ...dtypes import DType
 from ...errors import EdgewiseError, FormatError, UnsupportedError
 from ...formats.onnx import (
+    OnnxAttribute,
     OnnxFunction,
     OnnxGraph,
     OnnxModel,
@@ -184,9 +185,7 @@ class Importer:
             array = read(tensor)
             if len(tensor.data) <= SMALL_NBYTES:
                 return self.b.literal(array, dtype)
-            from .arrays import write
-
-            return self.b.constant(dtype, tensor.shape, data=write(array, dtype))
+            return self.b.constant(dtype, tensor.shape, data=encode(array, dtype))
         if tensor.key in self.given:
             return self.b.literal(self.given[tensor.key], dtype)
         if tensor.dtype not in SOURCES:
@@ -238,9 +237,7 @@ class Importer:
             else:
                 yield node
 
-    def _meaning(
-        self, node: OnnxNode, opsets: Mapping[str, int]
-    ) -> Function | OnnxFunction | None:
+    def _meaning(self, node: OnnxNode, opsets: Mapping[str, int]) -> Function | OnnxFunction | None:
         domain = "" if node.domain == "ai.onnx" else node.domain
         own = self.functions.get((node.domain, node.op_type))
         return own or find(domain, node.op_type, opsets.get(domain, opsets.get("ai.onnx", 1)))
@@ -323,9 +320,9 @@ class Importer:
                 for each in graph.outputs]  # fmt: skip
 
 
-def _bound(node: OnnxNode, attributes: Mapping[str, object], scope: Scope) -> OnnxNode:
+def _bound(node: OnnxNode, attributes: Mapping[str, OnnxAttribute], scope: Scope) -> OnnxNode:
     """A node of a function's body with the call's attributes, and absent inputs left out."""
-    bound = {}
+    bound: dict[str, OnnxAttribute] = {}
     for name, attribute in node.attributes.items():
         if isinstance(attribute, OnnxReference):
             if attribute.name in attributes:
