@@ -103,6 +103,11 @@ class FoldingBuilder(GraphBuilder):
             raise NeedsValues(self.sources(value))
         return array
 
+    def data(self, value: Value) -> bytes | None:
+        """The bytes of an inline constant."""
+        constant = self._constants.get(value.name)
+        return None if constant is None else constant.data
+
     def size_of(self, source: str) -> int:
         """How many elements the input or weight has that `sources` names."""
         value = self._values.get(source) or self._weights[source]
