@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from .. import debug
 from ..errors import UnsupportedError
 from ..graph.graph import Graph, specialise
+from ..ops.base import Op
 from ..plan.plan import Plan
 from ..targets.device import DeviceFacts
 from ..targets.reference_plan import Tensor, reference_plan
-from ..targets.webgpu.compile import compile_plan
+from ..targets.webgpu.compile import LOWERINGS, compile_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,11 @@ def compile_for(
     if facts.target == "webgpu":
         return _described(webgpu_plan(graph, tensors, facts, features, programs))
     raise UnsupportedError("a plan", got=f"target '{facts.target}'", need="webgpu or reference")
+
+
+def supports(target: str, op: Op) -> bool:
+    """Whether a target runs an operator, by a kernel or by its decomposition."""
+    return target == "reference" or op.name in LOWERINGS or op.decompose is not None
 
 
 def webgpu_plan(
