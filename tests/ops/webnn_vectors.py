@@ -33,18 +33,21 @@ def cases(operator: str) -> list[Json]:
     return loaded
 
 
-def _number(given: object) -> Any:
+def number(given: object) -> Any:
+    """A number that JSON does not hold, from its text; any other text and number as it is."""
     if not isinstance(given, str):
         return given
-    return int(given) if given.lstrip("-").isdigit() else float(given.replace("inity", ""))
+    if given.lstrip("-").isdigit():
+        return int(given)
+    return float(given) if given.lstrip("-") in ("NaN", "Infinity") else given
 
 
 def array(tensor: Json) -> Array:
     """The array that a case describes by `shape`, `dtype` and `data` or `fill`."""
     dtype = np.dtype(STORED.get(tensor["dtype"], tensor["dtype"]))
     if "fill" in tensor:
-        return np.full(tensor["shape"], _number(tensor["fill"]), dtype)
-    numbers = [_number(each) for each in tensor["data"]]
+        return np.full(tensor["shape"], number(tensor["fill"]), dtype)
+    numbers = [number(each) for each in tensor["data"]]
     made: Array
     if dtype.kind == "f":
         with np.errstate(over="ignore"):

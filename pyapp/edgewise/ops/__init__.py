@@ -1,9 +1,12 @@
 """The operator table: W3C WebNN operators and our composites, one row each."""
 
 from . import (
+    activation,
     attention,
     convolution,
     elementwise,
+    indexing,
+    linear,
     llm,
     matrix,
     movement,
@@ -18,6 +21,7 @@ from . import (
 from .base import OPS, Op
 
 __all__ = [
-    "OPS", "Op", "attention", "convolution", "elementwise", "llm", "matrix", "movement",
-    "normalization", "pooling", "quantized", "recurrent", "reduction", "resample", "sampling",
+    "OPS", "Op", "activation", "attention", "convolution", "elementwise", "indexing", "linear",
+    "llm", "matrix", "movement", "normalization", "pooling", "quantized", "recurrent", "reduction",
+    "resample", "sampling",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
-from ..dims import Dim, Expr
+from ..dims import Dim, Expr, bound
 from ..dtypes import DType
 from ..errors import DTypeError, EdgewiseError, GraphError, ShapeError
 
@@ -29,6 +29,7 @@ Kind = Literal[
 ]  # fmt: skip
 
 REQUIRED = "required"
+LARGEST = 2**31 - 1  # of a "valid dimension", which the specification holds in a long
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class Op:
     wgsl       an expression over inputs and attributes, such as {input}; {T} is the output's type
     in_place   output index -> index of the input, a state, that it is the next version of
     several    whether the builder's method returns a tuple
+    typed      whether `reference` is also given `dtype`, the DType of its output
     """
 
     name: str
@@ -116,6 +118,7 @@ class Op:
     spec: str = ""
     in_place: Mapping[int, int] = field(default_factory=dict)
     several: bool = False
+    typed: bool = False
 
     @property
     def method(self) -> str:
@@ -152,8 +155,8 @@ def register(op: Op) -> None:
 
 
 def snake(name: str) -> str:
-    """`keepDimensions` -> `keep_dimensions`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    """`keepDimensions` -> `keep_dimensions`, `gatherND` -> `gather_nd`, `isNaN` -> `is_nan`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z][A-Za-z0-9])", "_", name).lower()
 
 
 def coerce(param: Param, given: object) -> Attr:
@@ -205,7 +208,9 @@ def infer(
     try:
         _check_inputs(op, values)
         _check_attrs(op, attrs)
-        return op.shape(*values, **attrs)
+        types = op.shape(*values, **attrs)
+        _check_types(types)
+        return types
     except (DTypeError, ShapeError, GraphError) as error:
         raise located(error, op.name, where) from None
 
@@ -237,14 +242,22 @@ def _check_inputs(op: Op, values: Sequence[Value | None]) -> None:
         seen.setdefault(row.name, value.dtype)
 
 
+def _check_types(types: Sequence[Type]) -> None:
+    for _, shape in types:
+        if any(not 0 <= bound(dim) <= LARGEST for dim in shape):
+            raise ShapeError("output", got=f"shape [{', '.join(map(str, shape))}]",
+                             need=f"sizes from 0 to {LARGEST}")  # fmt: skip
+
+
 def _check_attrs(op: Op, attrs: Mapping[str, Attr]) -> None:
     known = 0
     for param in op.attrs:
         if param.name in attrs:
             known += 1
-            form = coerce(param, attrs[param.name])
-            if form != attrs[param.name] or type(form) is not type(attrs[param.name]):
-                raise GraphError(f"attribute {param.name!r}", got=repr(attrs[param.name]),
+            attr = attrs[param.name]
+            form = coerce(param, attr)
+            if (form is not attr and form != attr) or type(form) is not type(attr):
+                raise GraphError(f"attribute {param.name!r}", got=repr(attr),
                                  need="its canonical form")  # fmt: skip
         elif param.default is not None:
             raise GraphError(f"attribute {param.name!r}", got="nothing", need=f"kind {param.kind}")

@@ -9,22 +9,10 @@ from __future__ import annotations
 from ..dims import Dim, bound
 from ..dtypes import FLOATS, DType
 from .base import Builder, In, Op, Param, Type, Value, register
+from .precision import F32, LOWEST, as_type, widened
 from .shape import check_range, elementwise, like, need
 
-F32 = DType.FLOAT32
 FLOAT32 = frozenset({F32})
-LOWEST = -3.4028234663852886e38  # of float32; not -inf, which WGSL cannot write
-
-
-def widened(b: Builder, x: Value) -> Value:
-    """`x` in float32."""
-    return as_type(b, x, F32)
-
-
-def as_type(b: Builder, x: Value, dtype: DType) -> Value:
-    """`x` in `dtype`, without a node where it is that already."""
-    out: Value = x if x.dtype is dtype else b.cast(x, dtype)
-    return out
 
 
 def _rms_norm(x: Value, weight: Value, *, eps: float) -> list[Type]:

@@ -1,4 +1,4 @@
-"""Rows that move elements and compute none: shape, order, choice of elements.
+"""Rows that move elements and compute none: shape, order, repetition, padding.
 
 Sizes and starts may be symbolic (`Dim`); the reference gets them as integers.
 """
@@ -10,12 +10,14 @@ from typing import Any
 
 from ..dims import Dim
 from ..dtypes import DType
-from ..errors import ShapeError
-from .base import EXACT, In, Op, Param, Shape, Type, Value, register
+from ..errors import GraphError, ShapeError
+from .base import EXACT, LARGEST, In, Op, Param, Shape, Type, Value, register
 from .elementwise import ANY
-from .shape import broadcast, check_axes, check_axis, check_range, need, same_count
+from .precision import number
+from .shape import broadcast, check_axes, check_axis, check_range, like, need, same_count
 
-INDICES = frozenset({DType.INT32, DType.UINT32, DType.INT64})
+MOST_TENSORS = 8192  # the specification's "valid tensor count"
+PADDING = ("constant", "edge", "reflection")
 
 
 def _reshape(x: Value, *, newShape: Shape) -> list[Type]:
@@ -41,7 +43,7 @@ def _slice(
     x: Value, *, starts: Shape, sizes: Shape, strides: tuple[int, ...] | None = None
 ) -> list[Type]:
     rank = len(x.shape)
-    steps = strides or (1,) * rank
+    steps = (1,) * rank if strides is None else strides
     need(len(starts) == len(sizes) == len(steps) == rank, "starts, sizes, strides",
          (len(starts), len(sizes), len(steps)), f"{rank} of each for {x}")  # fmt: skip
     out: list[Dim] = []
@@ -61,7 +63,7 @@ def _slice_reference(
 ) -> Any:  # fmt: skip
     for start, size, length in zip(starts, sizes, x.shape, strict=True):
         check_range("slice", start, size, length)  # now that symbols have values
-    steps = strides or (1,) * x.ndim
+    steps = (1,) * x.ndim if strides is None else strides
     return x[tuple(slice(start, start + size, step)
                    for start, size, step in zip(starts, sizes, steps, strict=True))]  # fmt: skip
 
@@ -69,8 +71,11 @@ def _slice_reference(
 def _split_sizes(length: Dim, splits: int | tuple[int, ...]) -> tuple[int, ...]:
     if not isinstance(length, int):
         raise ShapeError("split axis", got=str(length), need="a length known in advance")
-    sizes = splits if isinstance(splits, tuple) else (length // max(splits, 1),) * splits
-    need(sum(sizes) == length and bool(sizes), "splits", splits, f"parts of {length}")
+    count = len(splits) if isinstance(splits, tuple) else splits
+    need(1 <= count <= MOST_TENSORS, "splits", splits, f"1 to {MOST_TENSORS} parts")
+    sizes = splits if isinstance(splits, tuple) else (length // splits,) * splits
+    good = sum(sizes) == length and min(sizes) >= 0
+    need(good, "splits", splits, f"parts of {length}")
     return sizes
 
 
@@ -90,38 +95,70 @@ def _split_reference(xp: Any, x: Any, *, splits: int | tuple[int, ...], axis: in
 def _concat(*values: Value, axis: int) -> list[Type]:
     first = values[0]
     check_axis(first, axis)
+    need(len(values) <= MOST_TENSORS, "inputs", len(values), f"at most {MOST_TENSORS}")
     total: Dim = 0
     for value in values:
         rest = (*value.shape[:axis], *value.shape[axis + 1 :])
-        need(rest == (*first.shape[:axis], *first.shape[axis + 1 :]), "inputs",
+        same = rest == (*first.shape[:axis], *first.shape[axis + 1 :])
+        need(same and len(value.shape) == len(first.shape), "inputs",
              [str(each) for each in values], f"equal shapes but for axis {axis}")  # fmt: skip
         total = total + value.shape[axis]
     return [(first.dtype, (*first.shape[:axis], total, *first.shape[axis + 1 :]))]
 
 
-def _gather(x: Value, indices: Value, *, axis: int = 0) -> list[Type]:
-    check_axis(x, axis)
-    return [(x.dtype, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))]
+def _pad(
+    x: Value, *, beginningPadding: tuple[int, ...], endingPadding: tuple[int, ...], mode: str,
+    value: float,
+) -> list[Type]:  # fmt: skip
+    if mode not in PADDING:
+        raise GraphError("attribute 'mode'", got=repr(mode), need=f"one of {list(PADDING)}")
+    for name, widths in (("beginningPadding", beginningPadding), ("endingPadding", endingPadding)):
+        fine = len(widths) == len(x.shape) and all(width >= 0 for width in widths)
+        need(fine, name, list(widths), f"{len(x.shape)} sizes, as {x} has axes")
+        for axis, (width, length) in enumerate(zip(widths, x.shape, strict=True)):
+            least = 1 if mode == "edge" and width else width + 1 if mode == "reflection" else 0
+            need(not isinstance(length, int) or length >= least, f"{name}[{axis}]", width,
+                 f"less than {length} for {mode!r} of {x}")  # fmt: skip
+    shape = zip(beginningPadding, x.shape, endingPadding, strict=True)
+    return [(x.dtype, tuple(before + length + after for before, length, after in shape))]
 
 
-def _wrapped(xp: Any, indices: Any, length: int) -> Any:
-    """Indices from the end made positive; those out of range clamped, as WebNN allows."""
-    positive = indices.astype(xp.int64)
-    return xp.clip(xp.where(positive < 0, positive + length, positive), 0, length - 1)
+def _pad_reference(
+    xp: Any, x: Any, *, beginningPadding: tuple[int, ...], endingPadding: tuple[int, ...],
+    mode: str, value: float,
+) -> Any:  # fmt: skip
+    widths = list(zip(beginningPadding, endingPadding, strict=True))
+    if mode == "constant":
+        shape = tuple(sum(pair) + length for pair, length in zip(widths, x.shape, strict=True))
+        dtype = DType.FLOAT32 if x.dtype == "float64" else DType(x.dtype.name)
+        out = xp.full(shape, number(value, dtype), x.dtype)
+        out[tuple(slice(before, before + length) for (before, _), length
+                  in zip(widths, x.shape, strict=True))] = x  # fmt: skip
+        return out
+    for axis, (before, after) in enumerate(widths):
+        top = x.shape[axis] - 1
+        at = xp.arange(-before, x.shape[axis] + after)
+        at = xp.clip(at, 0, top) if mode == "edge" else top - xp.abs(top - xp.abs(at))
+        x = xp.take(x, at, axis)
+    return x
 
 
-def _scatter(x: Value, indices: Value, updates: Value, *, axis: int = 0) -> list[Type]:
-    check_axis(x, axis)
-    rest = [shape[:axis] + shape[axis + 1 :] for shape in (x.shape, indices.shape)]
-    need(rest[0] == rest[1], "indices", indices, f"the shape of {x} but for axis {axis}")
-    need(updates.shape == indices.shape, "updates", updates, f"the shape of {indices}")
-    return [(x.dtype, x.shape)]
+def _reverse(x: Value, *, axes: tuple[int, ...] | None = None) -> list[Type]:
+    check_axes(x, axes or ())
+    return like(x)
 
 
-def _scatter_reference(xp: Any, x: Any, indices: Any, updates: Any, *, axis: int = 0) -> Any:
-    out = x.copy()
-    xp.put_along_axis(out, _wrapped(xp, indices, x.shape[axis]), updates, axis)
-    return out
+def _tile(x: Value, *, repetitions: tuple[int, ...]) -> list[Type]:
+    fine = len(repetitions) == len(x.shape) and all(count >= 0 for count in repetitions)
+    need(fine, "repetitions", list(repetitions), f"{len(x.shape)} counts, as {x} has axes")
+    shape = zip(x.shape, repetitions, strict=True)
+    return [(x.dtype, tuple(length * count for length, count in shape))]
+
+
+def _triangular(x: Value, *, upper: bool, diagonal: int) -> list[Type]:
+    need(len(x.shape) >= 2, "input 'input'", x, "rank 2 or more")
+    need(abs(diagonal) <= LARGEST, "diagonal", diagonal, f"at most {LARGEST} either way")
+    return like(x)
 
 
 register(Op(
@@ -161,14 +198,27 @@ register(Op(
 ))  # fmt: skip
 
 register(Op(
-    "gather", (In("input", ANY), In("indices", INDICES)), _gather, attrs=(Param("axis", "int", 0),),
-    reference=lambda xp, x, indices, axis=0: xp.take(
-        x, _wrapped(xp, indices, x.shape[axis]), axis),
-    tolerance=EXACT, spec="#api-mlgraphbuilder-gather",
+    "pad", (In("input", ANY),), _pad,
+    attrs=(Param("beginningPadding", "ints"), Param("endingPadding", "ints"),
+           Param("mode", "str", "constant"), Param("value", "number", 0)),
+    reference=_pad_reference, tolerance=EXACT, spec="#api-mlgraphbuilder-pad",
 ))  # fmt: skip
 
 register(Op(
-    "scatterElements", (In("input", ANY), In("indices", INDICES), In("updates", ANY, like="input")),
-    _scatter, attrs=(Param("axis", "int", 0),),
-    reference=_scatter_reference, tolerance=EXACT, spec="#api-mlgraphbuilder-scatterelements",
+    "reverse", (In("input", ANY),), _reverse, attrs=(Param("axes", "ints", None),),
+    reference=lambda xp, x, axes=None: xp.flip(x, axes),
+    tolerance=EXACT, spec="#api-mlgraphbuilder-reverse-method",
+))  # fmt: skip
+
+register(Op(
+    "tile", (In("input", ANY),), _tile, attrs=(Param("repetitions", "ints"),),
+    reference=lambda xp, x, repetitions: xp.tile(x, repetitions),
+    tolerance=EXACT, spec="#api-mlgraphbuilder-tile",
+))  # fmt: skip
+
+register(Op(
+    "triangular", (In("input", ANY),), _triangular,
+    attrs=(Param("upper", "bool", True), Param("diagonal", "int", 0)),
+    reference=lambda xp, x, upper, diagonal: (xp.triu if upper else xp.tril)(x, diagonal),
+    tolerance=EXACT, spec="#api-mlgraphbuilder-triangular",
 ))  # fmt: skip

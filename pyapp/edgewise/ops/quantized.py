@@ -10,7 +10,8 @@ from __future__ import annotations
 from ..dims import Dim, bound
 from ..dtypes import FLOATS, DType
 from .base import Builder, In, Op, Param, Type, Value, register
-from .llm import F32, FLOAT32, as_type, check_kv, rms_norm, widened
+from .llm import FLOAT32, check_kv, rms_norm
+from .precision import F32, as_type, widened
 from .shape import need
 
 CODES = frozenset({DType.UINT4, DType.INT8})

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from ..dims import bound
 from ..dtypes import DType
 from .base import EXACT, Builder, In, Op, Type, Value, register
-from .llm import F32, FLOAT32
+from .llm import FLOAT32
+from .precision import F32
 from .shape import like, need
 
 INT32 = frozenset({DType.INT32})

@@ -122,16 +122,19 @@ class Reference:
     def _step(self, node: Node, values: Arrays, bindings: Mapping[str, int]) -> None:
         import numpy as np
 
-        reference = OPS[node.op].reference
-        assert reference is not None, f"{node.op=} was not decomposed"
+        row = OPS[node.op]
+        assert row.reference is not None, f"{node.op=} was not decomposed"
         arrays = [values[name] if name else None for name in node.inputs]
-        attrs = {}
+        attrs: dict[str, Any] = {}
         for name, attr in node.attrs.items():
             bound = bound_attr(attr, bindings)
             attrs[name] = self._numpy(bound) if isinstance(bound, DType) else bound
-        made = reference(np, *arrays, **attrs)
+        if row.typed:
+            attrs["dtype"] = self.graph.values[node.outputs[0]].dtype
+        made = row.reference(np, *arrays, **attrs)
         made = made if isinstance(made, tuple) else (made,)
-        values.update(zip(node.outputs, made, strict=True))
+        # NumPy's scalars, which rank 0 turns into, become arrays again
+        values.update(zip(node.outputs, map(np.asarray, made), strict=True))
 
     def _numpy(self, dtype: DType) -> str:
         if self._precise and dtype.is_float:
