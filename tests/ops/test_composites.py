@@ -285,9 +285,10 @@ def test_mark_seen(seed: int) -> None:
 
 
 def test_decompositions_exist_for_all_composites_and_these_tests_name_them_all() -> None:
-    composites = {op.method for op in OPS.values() if not op.spec}
+    composites = {op.method for op in OPS.values() if op.reference is None}
     tested = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
-    assert composites - tested == {"sample"}, "test_sampling.py has that one"
+    elsewhere = {"sample", "scaled_dot_product_attention"}  # test_sampling.py, test_patterns.py
+    assert composites - tested == elsewhere
 
 
 def _builder() -> tuple[GraphBuilder, Any]:

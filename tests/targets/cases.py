@@ -331,13 +331,13 @@ def _elementwise() -> Iterator[Case]:
             continue
         m = _Maker(name)
         run = {"seq": 7, "past": 0}
-        attrs = {"type": F16} if name == "cast" else {}
+        attrs = {"dataType": F16} if name == "cast" else {}
         values = [m.input(port.name, F32, (m.seq, 11), run) for port in row.inputs]
         for port in row.inputs:
             m.inputs[port.name] = np.abs(m.inputs[port.name]) + np.float32(0.1)
         if row.shape(*values, **attrs)[0][0] not in LIMIT:
             continue  # 8-bit results (comparisons) have no place in WGSL yet
-        m.b.output("y", getattr(m.b, row.method)(*values, **attrs))
+        m.b.output("y", getattr(m.b, row.method)(*values, *attrs.values()))
         yield m.case(run)
 
 

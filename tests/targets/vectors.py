@@ -18,7 +18,7 @@ from tests.ops.webnn_vectors import Array, Json
 
 TYPES = {each.value for each in DType}
 #: What the vectors call by an older name.
-RENAMED = {"roundingType": "outputShapeRounding"}
+RENAMED = {"roundingType": "outputShapeRounding", "type": "dataType"}
 LARGEST = 1 << 22  # elements; what is larger tries memory, not arithmetic
 
 
@@ -97,7 +97,7 @@ def vector(name: str, case: Json) -> Vector:
 
     for step in case["ops"]:
         row = OPS[step["op"]]
-        named = {snake(n): given(arg) for n, arg in step["args"].items()}
+        named = {snake(RENAMED.get(n, n)): given(arg) for n, arg in step["args"].items()}
         options = step.get("options") or {}
         named |= {snake(RENAMED.get(n, n)): given(arg) for n, arg in options.items()}
         known = {snake(n) for n in row.order}

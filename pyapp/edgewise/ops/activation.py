@@ -79,6 +79,12 @@ HARD: tuple[Param, ...] = (Param("alpha", "float", 0.2), Param("beta", "float", 
 
 SMALL = f"exp(-abs({F}))"
 
+#: Where the specification's anchor is not the name in lower case.
+ANCHORS = {
+    "gelu": "gelu-method", "hardSigmoid": "hard-sigmoid", "hardSwish": "hard-swish",
+    "sigmoid": "sigmoid-method", "softplus": "softplus-method", "softsign": "softsign-method",
+    "tanh": "tanh-method",
+}  # fmt: skip
 #: name -> attributes, reference, WGSL, tolerance (float32, float16), emulation
 ROWS: dict[str, tuple[tuple[Param, ...], Reference, str, Tolerance, Callable[..., Any]]] = {
     "elu": (
@@ -173,7 +179,7 @@ for _name, (_attrs, _reference, _wgsl, _tolerance, _emulation) in ROWS.items():
     register(Op(
         _name, (In("input", FLOATS),), shape.like, attrs=_attrs, reference=_rounded(_reference),
         decompose=_emulation, wgsl=_wgsl, tolerance=_tolerance,
-        spec=f"#dom-mlgraphbuilder-{_name.lower()}",
+        spec=f"#api-mlgraphbuilder-{ANCHORS.get(_name, _name.lower())}",
     ))  # fmt: skip
 
 register(Op(

@@ -45,10 +45,8 @@ def number(given: float, dtype: DType) -> int | float:
     Source: WebNN, "cast a number" (#algorithms-casting). Its uint32 case says "signed": a slip.
     """
     if not dtype.is_float:
-        if isinstance(given, float) and math.isnan(given):
-            return 0
         low, high = limits(dtype)
-        return round(min(max(given, low), high))
+        return 0 if given != given else round(min(max(given, low), high))
     try:
         form = "<f" if dtype is DType.FLOAT32 else "<e"
         rounded: float = struct.unpack(form, struct.pack(form, given))[0]

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .elementwise import UNARY
+from .activation import ROWS
 
 LSTM_ACTIVATIONS, GRU_ACTIVATIONS = ("sigmoid", "tanh", "tanh"), ("sigmoid", "tanh")
 ACTIVATIONS: dict[str, Callable[..., Any]] = {
     "relu": lambda xp, x: xp.maximum(x, 0),
-    "sigmoid": UNARY["sigmoid"][1],
-    "tanh": UNARY["tanh"][1],
+    "sigmoid": ROWS["sigmoid"][1],
+    "tanh": ROWS["tanh"][1],
 }
 
 

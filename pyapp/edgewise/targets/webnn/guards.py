@@ -124,7 +124,7 @@ def ties(use: Use) -> bool:
 def negative_zero(use: Use) -> bool:
     """Whether a float16 constant with a -0 among its elements is cast to float32."""
     constant = use.constant(0)
-    if use.attrs["type"] is not DType.FLOAT32 or constant is None or constant.data is None:
+    if use.attrs["dataType"] is not DType.FLOAT32 or constant is None or constant.data is None:
         return False
     if constant.value.dtype is not DType.FLOAT16:
         return False

@@ -257,7 +257,7 @@ def nearest(b: GraphBuilder, use: Use) -> Iterator[Form]:
 
 def cast_in_advance(b: GraphBuilder, use: Use) -> Iterator[Form]:
     """A float16 constant cast to float32 here: for a browser that loses the sign of -0."""
-    if use.op.name != "cast" or use.attrs["type"] is not DType.FLOAT32:
+    if use.op.name != "cast" or use.attrs["dataType"] is not DType.FLOAT32:
         return
     constant, x = use.constant(0), use.input(0)
     if constant is None or constant.data is None or x.dtype is not DType.FLOAT16:
