@@ -64,7 +64,7 @@ def _typed(kind: str | None, given: Any) -> Any:
     """Numbers that JSON has as text, and data types."""
     if not isinstance(given, str) or kind == "str":
         return given
-    return DType(given) if kind == "dtype" else webnn_vectors._number(given)
+    return DType(given) if kind == "dtype" else webnn_vectors.number(given)
 
 
 def to_bytes(array: Array, dtype: DType) -> bytes:
