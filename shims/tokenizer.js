@@ -27,9 +27,10 @@ export function load(json) {
 /** @param {number} handle */
 const get = (handle) => /** @type {InstanceType<typeof Tokenizer>} */ (open.get(handle));
 
-/** @param {number} handle @param {string} text @returns {Int32Array} */
-export function encode(handle, text) {
-  return Int32Array.from(get(handle).encode(text, { add_special_tokens: false }).ids);
+/** @param {number} handle @param {string} text
+ * @param {boolean} [special]  put the model's special tokens around the text @returns {Int32Array} */
+export function encode(handle, text, special = false) {
+  return Int32Array.from(get(handle).encode(text, { add_special_tokens: special }).ids);
 }
 
 /** @param {number} handle @param {Int32Array} ids @returns {string} */

@@ -6,7 +6,7 @@
 
 /**
  * @typedef {{code: string, what: string, got?: string, need?: string, where?: string, fix?: string}} Failure
- * @typedef {{dataType: string, shape: number[]}} Descriptor
+ * @typedef {{dataType: string, shape: number[], readable?: boolean, writable?: boolean}} Descriptor
  * @typedef {(start: number, nbytes: number) => Promise<Uint8Array>} BytesAt
  */
 
@@ -54,7 +54,7 @@ export async function open(deviceType, probes) {
     const options = Object.fromEntries(JSON.parse(probes).map(
       (/** @type {[string, any[]]} */ [method, args]) => [method, members(context, method, args)]));
     const facts = { target: "webnn", device_type: deviceType, browser: scope.navigator.userAgent,
-      limits: context.opSupportLimits(), options };
+      operators: context.opSupportLimits(), options };
     return { handle: new Device(context), facts };
   } catch (error) {
     throw failure("NoDeviceError", "WebNN", { got: String(error), need, fix });
@@ -91,6 +91,8 @@ class Executable {
     this.inputs = {};
     /** @type {Record<string, any>} */
     this.outputs = {};
+    this.nbytes = 0; // of constants, inputs and outputs; what WebNN holds besides, it does not say
+    this.peak = 0;
   }
 
   /** @param {BytesAt} bytesAt @param {(done: number, total: number) => void} onProgress */
@@ -101,7 +103,7 @@ class Executable {
     const operands = [];
     for (const [id, name, dataType, shape] of plan.inputs) {
       operands[id] = builder.input(name, { dataType, shape });
-      this.inputs[name] = await context.createTensor({ dataType, shape, writable: true });
+      this.inputs[name] = await this.tensor({ dataType, shape, writable: true });
     }
     const total = plan.constants.reduce(
       (/** @type {number} */ sum, /** @type {any[]} */ [, , , from]) => sum + (from[1] || 0), 0);
@@ -110,7 +112,9 @@ class Executable {
       const inline = typeof from === "string";
       const bytes = inline ? Uint8Array.from(atob(from), (c) => c.charCodeAt(0))
         : await bytesAt(from[0], from[1]);
-      operands[id] = builder.constant({ dataType, shape }, FORMS[form](bytes));
+      const buffer = FORMS[form](bytes);
+      operands[id] = builder.constant({ dataType, shape }, buffer);
+      this.nbytes += buffer.byteLength;
       if (!inline) onProgress(done += bytes.byteLength, total);
     }
     for (const [method, args, options, ids] of plan.calls) {
@@ -121,8 +125,16 @@ class Executable {
       plan.outputs.map((/** @type {[string, number]} */ [name, id]) => [name, operands[id]])));
     for (const [name, id] of plan.outputs) {
       const { dataType, shape } = operands[id];
-      this.outputs[name] = await context.createTensor({ dataType, shape, readable: true });
+      this.outputs[name] = await this.tensor({ dataType, shape, readable: true });
     }
+    this.peak = this.nbytes;
+  }
+
+  /** @param {Descriptor} descriptor */
+  async tensor(descriptor) {
+    const bits = Number(/\d+/.exec(descriptor.dataType)?.[0]);
+    this.nbytes += Math.ceil(descriptor.shape.reduce((n, size) => n * size, bits) / 8);
+    return this.device.context.createTensor(descriptor);
   }
 
   close() {

@@ -72,7 +72,6 @@ def test_missing_and_wrong_keys_are_all_named() -> None:
         ({"num_hidden_layers": 10**9}, F, "num_hidden_layers"),
         ({"num_hidden_layers": 3}, F, "no encoder.layer.2.attention"),
         ({"vocab_size": 30}, ShapeError, "word_embeddings"),
-        ({"pad_token_id": "x"}, F, "pad_id"),
     ],
 )
 def test_what_config_json_says(

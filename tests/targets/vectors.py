@@ -18,7 +18,7 @@ from tests.ops.webnn_vectors import Array, Json
 
 TYPES = {each.value for each in DType}
 #: What the vectors call by an older name.
-RENAMED = {"roundingType": "outputShapeRounding"}
+RENAMED = {"roundingType": "outputShapeRounding", "type": "dataType"}
 LARGEST = 1 << 22  # elements; what is larger tries memory, not arithmetic
 
 

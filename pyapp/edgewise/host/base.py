@@ -70,8 +70,11 @@ class GenerateRequest:
 class Tokenizer(Protocol):
     """Text to token ids and back, as the model's tokenizer.json says."""
 
-    def encode(self, text: str) -> list[int]:
-        """The ids of `text`; special tokens in it are recognised, none is added."""
+    def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
+        """The ids of `text`, whole and without padding; special tokens in it are recognised.
+
+        add_special_tokens  put those around it that the model was trained with.
+        """
         ...
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -44,10 +44,12 @@ class CPythonTokenizer:
             self._inner = Tokenizer.from_str(tokenizer_json)
         except Exception as error:  # noqa: BLE001  the package raises bare Exception
             raise FormatError("not a tokenizer.json", got=str(error)) from None
+        self._inner.no_truncation()  # a file may ask for either, for one use of its model
+        self._inner.no_padding()
 
-    def encode(self, text: str) -> list[int]:
-        """Ids of `text`; special tokens in it are read as such, none is added."""
-        return list(self._inner.encode(text, add_special_tokens=False).ids)
+    def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
+        """Ids of `text`, whole; special tokens in it are read as such, others added if asked."""
+        return list(self._inner.encode(text, add_special_tokens=add_special_tokens).ids)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids` without special tokens; bytes that are no character become U+FFFD."""

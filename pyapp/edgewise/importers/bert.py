@@ -32,17 +32,19 @@ def build(
     tensors: Mapping[str, Tensor],
     *,
     max_batch: int = 32,
-    max_seq: int = 512,
+    max_seq: int | None = None,
 ) -> Graph:
     """The graph of an encoder.
 
     config      as `config_from_files` gives it and manifests hold it.
     tensors     type and shape of every tensor of the model file, by name.
 
+    max_seq     bound of a text's tokens; the config's `max_tokens` unless given.
+
     Inputs      input_ids, attention_mask (1 for a token, 0 for padding), token_type_ids, all
                 int32 [batch, seq].
-    Symbols     batch, 1 to max_batch texts; seq, 1 to max_seq tokens, lowered to the model's own
-                positions.
+    Symbols     batch, 1 to max_batch texts; seq, 1 to max_seq tokens, at most the positions
+                that the model knows.
     Outputs     last_hidden_state f32 [batch, seq, hidden]; sentence_embedding f32
                 [batch, hidden], pooled and normalised as the config says.
     Raises      as `config_from_files`.
@@ -54,13 +56,13 @@ class _Bert:
     """The builder and what every layer shares."""
 
     def __init__(
-        self, config: BertConfig, tensors: Mapping[str, Tensor], max_batch: int, max_seq: int
+        self, config: BertConfig, tensors: Mapping[str, Tensor], max_batch: int, max_seq: int | None
     ) -> None:
         check_tensors(config, tensors)
         self.config, self.tensors = config, tensors
         self.b = GraphBuilder("bert")
         self.batch: Dim = self.b.symbol("batch", max_batch)
-        self.seq: Dim = self.b.symbol("seq", min(max_seq, config.positions))
+        self.seq: Dim = self.b.symbol("seq", min(max_seq or config.max_tokens, config.positions))
 
     def graph(self) -> Graph:
         b, shape = self.b, (self.batch, self.seq)

@@ -65,7 +65,6 @@ class BertConfig:
     activation: str
     norm_eps: float
     max_tokens: int
-    pad_id: int
     pooling: str
     normalize: bool
     prefix: str
@@ -124,7 +123,6 @@ def config_from_files(
     config = parse_config({
         "architecture": "bert", **named,
         "max_tokens": min(limit, positions) if isinstance(limit, int) else positions,
-        "pad_id": main.get("pad_token_id", 0),
         "pooling": _pooling(files),
         "normalize": any(kind == "Normalize" for kind, _ in _modules(files)),
         "prefix": _prefix(tensors),
@@ -291,7 +289,7 @@ def _fits(name: str, value: object, kind: str) -> bool:
         return kind == "bool" and isinstance(value, bool)
     if kind == "float":
         return isinstance(value, int | float) and 1e-30 <= value <= 1
-    least = 0 if name in ("pad_id", "layers") else 1
+    least = 0 if name == "layers" else 1
     most = MAX_LAYERS if name == "layers" else 2**31 - 1
     return isinstance(value, int) and least <= value <= most
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from .. import debug
-from ..errors import UnsupportedError
+from ..errors import EdgewiseError, PlanError, UnsupportedError
 from ..graph.graph import Graph, specialise
+from ..passes.base import Note
+from ..passes.place import Part, Placement
+from ..plan.parts import PartPlan, PartsPlan
 from ..plan.plan import Plan
 from ..targets.device import DeviceFacts
 from ..targets.reference_plan import Tensor, reference_plan
 from ..targets.webgpu.compile import compile_plan
+from ..targets.webnn.divide import divide
+from ..targets.webnn.emit import emit
+from ..targets.webnn.facts import WebnnFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +43,12 @@ class Compiled:
     """A plan and what is known of it before it is loaded.
 
     text          the plan: JSON that a device of its target loads
-    steps         program -> dispatches on a GPU, nodes on the reference
+    steps         program -> dispatches on a GPU, nodes on the reference, calls on WebNN
     kernels       different kernels; 0 where there are none
     nbytes        memory that the plan holds once it is loaded
     peak_nbytes   the most that it holds at once, while its weights come
     live_nbytes   of intermediate tensors, at most
+    notes         which operators share a kernel or a part, which do not, and why
     """
 
     text: str
@@ -50,6 +57,7 @@ class Compiled:
     nbytes: int
     peak_nbytes: int
     live_nbytes: int
+    notes: tuple[Note, ...] = ()
 
     def __str__(self) -> str:
         steps = ", ".join(f"{name} {count}" for name, count in self.steps.items())
@@ -79,8 +87,19 @@ def compile_for(
         steps = dict.fromkeys(programs.fixed, len(graph.nodes))
         return Compiled(plan.to_json(), steps, 0, plan.nbytes, plan.nbytes, 0)
     if facts.target == "webgpu":
-        return _described(webgpu_plan(graph, tensors, facts, features, programs))
-    raise UnsupportedError("a plan", got=f"target '{facts.target}'", need="webgpu or reference")
+        notes: list[Note] = []
+        made = webgpu_plan(graph, tensors, facts, features, programs, notes)
+        return replace(_described(made), notes=tuple(notes))
+    if isinstance(facts, WebnnFacts):
+        return _webnn_plan(graph, tensors, facts)
+    raise UnsupportedError(
+        "a plan", got=f"target '{facts.target}'", need="webgpu, webnn or reference"
+    )
+
+
+def usable(facts: DeviceFacts) -> frozenset[str]:
+    """The features that plans may use: a software adapter's subgroups are slower than none."""
+    return facts.features - {"subgroups"} if facts.fallback else facts.features
 
 
 def webgpu_plan(
@@ -89,6 +108,7 @@ def webgpu_plan(
     facts: DeviceFacts,
     features: frozenset[str],
     programs: Programs,
+    notes: list[Note] | None = None,
 ) -> Plan:
     """The programs of a graph for WebGPU; see `compile_for`."""
     graphs = {name: specialise(graph, fixed) for name, fixed in programs.fixed.items()}
@@ -99,6 +119,7 @@ def webgpu_plan(
         features=features,
         feedback=programs.feedback,
         draw=programs.draw,
+        notes=notes,
     )
 
 
@@ -113,3 +134,46 @@ def _described(plan: Plan) -> Compiled:
     )  # fmt: skip
     debug.say(debug.TIMINGS, "plan", str(made))
     return made
+
+
+def _webnn_plan(graph: Graph, tensors: Mapping[str, Tensor], facts: WebnnFacts) -> Compiled:
+    """The first plan that comes about with the help of one of the other devices."""
+    error: EdgewiseError | None = None
+    for other in facts.rest or (None,):
+        placed = divide(graph, facts, rest=other.target if other else None)
+        try:
+            made = [_part(part, tensors, facts, other) for part in placed.parts]
+        except (PlanError, UnsupportedError) as refused:
+            error = refused
+            continue
+        return _joined(graph, placed, made)
+    assert error is not None, f"{facts.rest=}"
+    raise error
+
+
+def _part(
+    part: Part, tensors: Mapping[str, Tensor], facts: WebnnFacts, other: DeviceFacts | None
+) -> Compiled:
+    if other is not None and part.target != facts.target:
+        return compile_for(part.graph, tensors, other, usable(other))
+    plan = emit(part.graph, tensors, facts)
+    return Compiled(plan.to_json(), {"main": len(plan.calls)}, 0, plan.nbytes, plan.nbytes, 0)
+
+
+def _joined(graph: Graph, placed: Placement, made: Sequence[Compiled]) -> Compiled:
+    parts = tuple(
+        PartPlan(part.target, each.text, part.graph.inputs, tuple(part.graph.outputs))
+        for part, each in zip(placed.parts, made, strict=True)
+    )
+    text = PartsPlan("webnn", graph.inputs, placed.outputs, parts).to_json()
+    debug.say(debug.PLANS, "plan", text)
+    held = [sum(each.nbytes for each in made[:index]) for index in range(len(made))]
+    return Compiled(
+        text,
+        {"main": sum(each.steps["main"] for each in made)},
+        sum(each.kernels for each in made),
+        sum(each.nbytes for each in made),
+        max(n + each.peak_nbytes for n, each in zip(held, made, strict=True)),
+        sum(each.live_nbytes for each in made),
+        placed.notes,
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Literal, Self
 
@@ -20,10 +20,12 @@ from ..passes import pipeline
 from ..passes.base import Note
 from ..targets.device import DeviceFacts
 from ..targets.reference_plan import Tensor
+from ..targets.webnn.facts import WebnnFacts
 from . import arrays
 from .arrays import Given
-from .compiling import Compiled, compile_for
+from .compiling import Compiled
 from .external import externalise
+from .static import StaticShapes
 
 Target = Literal["auto", "webgpu", "reference", "webnn"]
 
@@ -79,12 +81,14 @@ class Model:
         *,
         target: Target = "auto",
         device: Device | None = None,
+        splitting: bool = True,
     ) -> Self:
         """Compile `graph` and bring its weights to a device.
 
-        tensors  where the constants with a source lie in `weights`
-        target   what it is to run on; "auto" is the best device there is
-        device   one that is open already, instead of a target; `close` leaves it open
+        tensors    where the constants with a source lie in `weights`
+        target     what it is to run on; "auto" is the best device there is
+        device     one that is open already, instead of a target; `close` leaves it open
+        splitting  whether what "webnn" does not take may run on another device of the machine
 
         Raises NoDeviceError, UnsupportedError with every operator that the target lacks,
         PlanError for what does not fit, StoreError for weights that are gone.
@@ -93,7 +97,7 @@ class Model:
         if device is None:
             device = await host.open_device(None if target == "auto" else target)
         try:
-            executable, report = await _loaded(host, graph, tensors, weights, device)
+            executable, report = await _loaded(host, graph, tensors, weights, device, splitting)
         except BaseException:
             if given is None:
                 await device.close()
@@ -143,7 +147,12 @@ class Model:
 
 
 async def _loaded(
-    host: Host, graph: Graph, tensors: Mapping[str, Tensor], weights: Weights, device: Device
+    host: Host,
+    graph: Graph,
+    tensors: Mapping[str, Tensor],
+    weights: Weights,
+    device: Device,
+    splitting: bool,
 ) -> tuple[Executable, Report]:
     if graph.states:
         raise InputError(f"graph '{graph.name}'", got=f"states {sorted(graph.states)}",
@@ -153,20 +162,26 @@ async def _loaded(
         graph, debug.level(), lambda text: debug.say(debug.TIMINGS, "passes", text)
     )
     moved = externalise(fused, tensors, weights)
-    plan = compile_for(moved.graph, moved.tensors, device.facts, _features(device.facts))
-    compiled = host.clock()
-    executable = await device.load(plan.text, moved.weights, lambda done, total: None)
+    facts = device.facts
+    if isinstance(facts, WebnnFacts) and not splitting:
+        facts = replace(facts, rest=())
+    static = StaticShapes(device, facts, moved)
+    executable: Executable
+    if isinstance(facts, WebnnFacts) and moved.graph.symbols:
+        # what is not supported is said now, at the bounds; the rest when shapes are known
+        plan, executable = static.compile(moved.graph.symbols), static
+        compiled = host.clock()
+    else:
+        plan = static.compile({})
+        compiled = host.clock()
+        executable = await device.load(plan.text, moved.weights, lambda done, total: None)
     report = Report(
-        device.facts, (len(graph.nodes), len(fused.nodes)), notes, plan, executable.nbytes,
+        facts, (len(graph.nodes), len(fused.nodes)), (*notes, *plan.notes), plan,
+        executable.nbytes,
         executable.peak_nbytes, compiled - start, host.clock() - compiled,
     )  # fmt: skip
     debug.say(debug.TIMINGS, "model", str(report))
     return executable, report
-
-
-def _features(facts: DeviceFacts) -> frozenset[str]:
-    """A software adapter's subgroups are slower than none."""
-    return facts.features - {"subgroups"} if facts.fallback else facts.features
 
 
 def _sized(value: Value, given: Given, bindings: Mapping[str, int]) -> bytes:

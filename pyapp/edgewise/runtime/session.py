@@ -111,7 +111,7 @@ class Session:
             start = host.clock()
             made = await plan_for(host.store, manifest, device.facts, choice.variant, max_context)
             plan_ms = host.clock() - start
-            manifest = await _fetch(host, manifest, on_progress)
+            manifest = await fetch(host, manifest, on_progress)
             start = host.clock()
             executable = await _load(host, manifest, device, made.plan, on_progress)
         except BaseException:
@@ -248,9 +248,10 @@ async def _generating(
         yield batch
 
 
-async def _fetch(
+async def fetch(
     host: Host, manifest: Manifest, on_progress: Callable[[Progress], None]
 ) -> Manifest:
+    """Download what of a model the store lacks; see `store.download`."""
     def report(p: store_progress.Progress) -> None:
         on_progress(Progress("download", p.done_nbytes, p.total_nbytes, p.rate, p.seconds_left))
 
@@ -275,7 +276,7 @@ async def _load(
             if error.need in damaged:
                 raise
             damaged.add(error.need)
-            await _fetch(host, manifest, on_progress)
+            await fetch(host, manifest, on_progress)
 
 
 def _loading(host: Host, on_progress: Callable[[Progress], None]) -> Callable[[int, int], None]:

@@ -100,6 +100,6 @@ class BrowserExecutable:
         await answer(self._shim.close(self._handle))
 
 
-def facts_of(facts: Any) -> DeviceFacts:
-    """What a shim says of its device."""
-    return DeviceFacts.from_dict(json.loads(js.JSON.stringify(facts)))
+def facts_of(facts: Any) -> dict[str, Any]:
+    """What a shim says of its device, as plain data."""
+    return dict(json.loads(js.JSON.stringify(facts)))

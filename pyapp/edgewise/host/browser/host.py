@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import js
 from pyodide.ffi import JsException, can_run_sync, run_sync
 
 from ...errors import DownloadError, NoDeviceError
+from ...targets.device import DeviceFacts
+from ...targets.webnn.facts import WebnnFacts, probes
 from ..answers import cannot_wait, missing_object, refusal, unreachable
 from ..base import Device, T, Target
+from ..parts import PartsDevice
 from ..reference import reference_device
 from .bridge import answer, error_of, plain
 from .device import BrowserDevice, facts_of
@@ -35,11 +40,27 @@ class BrowserHost:
         if target == "reference":
             return reference_device(self._object)
         if target == "webnn":
-            raise NoDeviceError("WebNN", got="no way to it yet", need="target 'webgpu'")
+            return await self._open_webnn()
+        return await self._open_webgpu()
+
+    async def _open_webgpu(self) -> BrowserDevice:
         opened = await answer(self._shims.webgpu.open())
-        return BrowserDevice(
-            self._shims.webgpu, self._shims.file, opened.handle, facts_of(opened.facts)
-        )
+        facts = DeviceFacts.from_dict(facts_of(opened.facts))
+        return BrowserDevice(self._shims.webgpu, self._shims.file, opened.handle, facts)
+
+    async def _open_webnn(self) -> PartsDevice:
+        """WebNN, helped by a GPU, else by the reference, else by a GPU in software."""
+        opened = await answer(self._shims.webnn.open("gpu", probes()))
+        others: list[Device] = []
+        with suppress(NoDeviceError):
+            others.append(await self._open_webgpu())
+        with suppress(NoDeviceError):
+            others.append(reference_device(self._object))
+        others.sort(key=lambda device: (device.facts.fallback, device.facts.target))
+        facts = replace(WebnnFacts.from_dict(facts_of(opened.facts)),
+                        rest=tuple(device.facts for device in others))  # fmt: skip
+        native = BrowserDevice(self._shims.webnn, self._shims.file, opened.handle, facts)
+        return PartsDevice(facts, [native, *others])
 
     async def _object(self, hash: str) -> bytes:
         data = await answer(self._shims.store.get(hash))

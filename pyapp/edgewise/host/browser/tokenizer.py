@@ -21,9 +21,9 @@ class BrowserTokenizer:
         except JsException as error:
             raise error_of(error) from None
 
-    def encode(self, text: str) -> list[int]:
-        """The ids of `text`; special tokens in it are recognised, none is added."""
-        return list(self._shim.encode(self._handle, text).to_py())
+    def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
+        """The ids of `text`, whole; special tokens in it are recognised, others added if asked."""
+        return list(self._shim.encode(self._handle, text, add_special_tokens).to_py())
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`, special tokens left out."""

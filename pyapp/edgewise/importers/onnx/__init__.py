@@ -2,24 +2,33 @@
 
 from . import (
     activation,
+    attention,
     control,
     convolution,
+    detection,
     elementwise,
     indexing,
     linear,
     loss,
+    microsoft,
+    microsoft_attention,
     normalization,
     pooling,
     quantized,
+    recurrent,
     reduction,
+    resize,
+    sampling,
     shape,
+    signal,
     trigonometry,
 )
 from .fold import NeedsValues
 from .importer import Imported, Port, Weight, import_onnx
 
 __all__ = [
-    "Imported", "NeedsValues", "Port", "Weight", "activation", "control", "convolution",
-    "elementwise", "import_onnx", "indexing", "linear", "loss", "normalization", "pooling",
-    "quantized", "reduction", "shape", "trigonometry",
+    "Imported", "NeedsValues", "Port", "Weight", "activation", "attention", "control",
+    "convolution", "detection", "elementwise", "import_onnx", "indexing", "linear", "loss",
+    "microsoft", "microsoft_attention", "normalization", "pooling", "quantized", "recurrent",
+    "reduction", "resize", "sampling", "shape", "signal", "trigonometry",
 ]  # fmt: skip

@@ -189,10 +189,10 @@ def _spread(c: Call, x: Value, axis: int, stride: int) -> Value:
     if stride == 1:
         return x
     shape = ints(x)
-    inner = prod(shape[axis + 1:])
+    inner = prod(shape[axis + 1 :])
     flat = c.b.reshape(x, (prod(shape[:axis]), shape[axis], 1, inner))
     flat = c.b.pad(flat, [0] * 4, [0, 0, stride - 1, 0])
     wide = shape[axis] * stride
     flat = c.b.reshape(flat, (prod(shape[:axis]), wide, inner))
     flat = c.b.slice(flat, [0, 0, 0], [prod(shape[:axis]), wide - stride + 1, inner])
-    return c.b.reshape(flat, (*shape[:axis], wide - stride + 1, *shape[axis + 1:]))
+    return c.b.reshape(flat, (*shape[:axis], wide - stride + 1, *shape[axis + 1 :]))

@@ -12,13 +12,13 @@ from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from ...arrays import decode, encode, numpy_name
 from ...dtypes import DType
 from ...graph.builder import GraphBuilder
 from ...graph.graph import Graph, Node, Source, Value
 from ...graph.verify import verify
 from ...ops import OPS
 from ...ops.base import Attr, Op, infer
-from .arrays import numpy_name, unpack, write
 
 if TYPE_CHECKING:
     from .arrays import Array
@@ -54,7 +54,7 @@ class FoldingBuilder(GraphBuilder):
         import numpy as np
 
         made = np.asarray(array, numpy_name(dtype))
-        value = self.constant(dtype, made.shape, data=write(made, dtype))
+        value = self.constant(dtype, made.shape, data=encode(made, dtype))
         self._known.setdefault(value.name, made)
         return value
 
@@ -73,15 +73,10 @@ class FoldingBuilder(GraphBuilder):
 
     def known(self, value: Value) -> Array | None:
         """The array of `value` if it is known or lies inline, else None."""
-        import numpy as np
-
         array = self._known.get(value.name)
         constant = self._constants.get(value.name)
         if array is None and constant is not None and constant.data is not None:
-            if value.dtype.bits == 4:
-                flat = unpack(constant.data, value.dtype)[: prod(ints(value))]
-            else:
-                flat = np.frombuffer(constant.data, np.dtype(value.dtype.value).newbyteorder("<"))
+            flat = decode(constant.data, value.dtype, prod(ints(value)))
             array = self._known[value.name] = flat.reshape(ints(value))
         return array
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import prod
 from typing import TYPE_CHECKING
 
+from ...arrays import encode
 from ...dtypes import DType
 from ...errors import EdgewiseError, FormatError, UnsupportedError
 from ...formats.onnx import (
@@ -184,9 +184,7 @@ class Importer:
             array = read(tensor)
             if len(tensor.data) <= SMALL_NBYTES:
                 return self.b.literal(array, dtype)
-            from .arrays import write
-
-            return self.b.constant(dtype, tensor.shape, data=write(array, dtype))
+            return self.b.constant(dtype, tensor.shape, data=encode(array, dtype))
         if tensor.key in self.given:
             return self.b.literal(self.given[tensor.key], dtype)
         if tensor.dtype not in SOURCES:
@@ -238,9 +236,7 @@ class Importer:
             else:
                 yield node
 
-    def _meaning(
-        self, node: OnnxNode, opsets: Mapping[str, int]
-    ) -> Function | OnnxFunction | None:
+    def _meaning(self, node: OnnxNode, opsets: Mapping[str, int]) -> Function | OnnxFunction | None:
         domain = "" if node.domain == "ai.onnx" else node.domain
         own = self.functions.get((node.domain, node.op_type))
         return own or find(domain, node.op_type, opsets.get(domain, opsets.get("ai.onnx", 1)))

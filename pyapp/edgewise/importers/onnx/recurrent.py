@@ -20,14 +20,14 @@ class _Recurrent:
         self.direction = DIRECTIONS[c.str("direction", "forward")]
         self.x = c.b.transpose(c[0], permutation=(1, 0, 2)) if self.first else c[0]
         self.steps, self.batch = ints(self.x)[:2]
-        self.dirs, rows, self.hidden = c.shape(2)
+        self.dirs, _rows, self.hidden = c.shape(2)
         self.gates = gates
         if "clip" in c.node.attributes:
             raise c.unsupported("clip")
         names = tuple(name.lower() for name in c.strs("activations") or default * self.dirs)
-        if len(set(names[i:i + len(default)] for i in range(0, len(names), len(default)))) > 1:
+        if len({names[i : i + len(default)] for i in range(0, len(names), len(default))}) > 1:
             raise c.unsupported("other activations for each direction")
-        self.activations = names[:len(default)]
+        self.activations = names[: len(default)]
         self.lengths = self._lengths()
         self.biases = self._biases(c.get(3))
 

@@ -25,15 +25,13 @@ if TYPE_CHECKING:
     from .arrays import Array
     from .importer import Importer, Scope
 
-Made: TypeAlias = "Value | None | Sequence[Value | None]"
+Made: TypeAlias = "Value | Sequence[Value | None] | None"
 Function: TypeAlias = "Callable[[Call], Made]"
 #: (domain, operator) -> functions with the opset that each begins at, oldest first
 TABLE: dict[tuple[str, str], list[tuple[int, Function]]] = {}
 
 
-def onnx_op(
-    *names: str, since: int = 1, domain: str = ""
-) -> Callable[[Function], Function]:
+def onnx_op(*names: str, since: int = 1, domain: str = "") -> Callable[[Function], Function]:
     """Put a function in the table for the operators `names`."""
 
     def put(function: Function) -> Function:
@@ -191,11 +189,13 @@ class Call:
 
     def do(self, name: str, *inputs: Value | None, opset: int | None = None, **attrs: Any) -> Any:
         """Another operator of the table, as if it stood here."""
-        function = find("", name, opset or self.opset)
+        if opset is None:
+            opset = self.scope.opsets.get("", 13) if self.node.domain else self.opset
+        function = find("", name, opset)
         assert function is not None, f"{name=} is not in the table"
         words = tuple(f"#{place}" if value else "" for place, value in enumerate(inputs))
         node = OnnxNode(name, words, ("#out",), "", attrs, self.node.name)
-        return function(Call(node, inputs, self.b, opset or self.opset, self.scope, self.importer))
+        return function(Call(node, inputs, self.b, opset, self.scope, self.importer))
 
     def unsupported(self, what: str) -> UnsupportedError:
         """The error for a use of the operator that is not there."""

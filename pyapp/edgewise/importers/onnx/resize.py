@@ -129,10 +129,10 @@ class _Plan:
     def _along(self, x: Value, matrix: Array, axis: int) -> Value:
         """`matrix` [out, in] applied to an axis of `x`."""
         c, shape = self.c, ints(x)
-        before, after = prod(shape[:axis]), prod(shape[axis + 1:])
+        before, after = prod(shape[:axis]), prod(shape[axis + 1 :])
         flat = c.b.reshape(x, (before, shape[axis], after))
         made = c.b.matmul(c.b.literal(matrix[None], x.dtype), flat)
-        return c.b.reshape(made, (*shape[:axis], matrix.shape[0], *shape[axis + 1:]))
+        return c.b.reshape(made, (*shape[:axis], matrix.shape[0], *shape[axis + 1 :]))
 
     def _coordinates(self, n: int, out: int, scale: float, ends: tuple[float, float]) -> Array:
         """Where in the input each output element lies."""
@@ -181,7 +181,7 @@ class _Plan:
             low, high = ceil(x - half), floor(x + half)
             near = np.arange(low, high + 1)
             weights = self._kernel((near - x) * stretch)
-            if self.outside or self.antialias and self.mode == "cubic" and self.outside:
+            if self.outside:
                 weights = np.where((near < 0) | (near >= n), 0, weights)
             if self.outside or self.antialias:
                 weights = weights / weights.sum()

@@ -31,7 +31,7 @@ def sample(c: Call, x: Value, taps: list[list[Tap]]) -> Value:
     for choice in product(*taps):
         flat, weight = images, None
         for axis, (place, share) in enumerate(choice):
-            step = c.b.scalar(F32, prod(sizes[axis + 1:]))
+            step = c.b.scalar(F32, prod(sizes[axis + 1 :]))
             flat = c.b.add(flat, c.b.mul(place, step))
             weight = share if weight is None else c.b.mul(weight, share)
         assert weight is not None, "a point has axes"

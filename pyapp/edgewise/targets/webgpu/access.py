@@ -140,6 +140,7 @@ class Access:
             )
             lines.append(f"let e{len(lines)} = {inner}(i, e{len(lines) - 1});")
             self.p.absorbed.update((stored, made))
+            self.p.note(node, f"did apply it where {self.kernel} stores")
             stored = made
         form = storage(self.value(stored).dtype, packed=False, half=self.p.half)
         array = self._bind("write", form.element, stored)

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 
 from ...errors import PlanError, UnsupportedError
 from ...graph.graph import Graph, Node
+from ...passes.base import Note
 from ...passes.clean import clean
 from ...passes.decompose import decompose
 from ...plan.plan import Binding, Plan, Slot
 from ..device import DeviceFacts
-from . import lower_llm, lower_quantized
+from . import lower_gemm, lower_llm, lower_quantized, lower_rows, lower_window
 from .emit import SETTINGS_BYTES, Program, Shared, nbytes_of
 from .lower_webnn import fit, lower_pointwise, result
 from .pointwise import POINTWISE
@@ -38,7 +39,19 @@ LOWERINGS: dict[str, Lowering] = {
 }
 
 #: Kernels that read their inputs and write their output by functions (see access.py).
-STRUCTURED: dict[str, Lowering] = {}
+STRUCTURED: dict[str, Lowering] = {
+    "matmul": lower_gemm.matmul,
+    "conv2d": lower_gemm.conv2d,
+    "convTranspose2d": lower_gemm.conv_transpose2d,
+    **dict.fromkeys(("averagePool2d", "l2Pool2d", "maxPool2d"), lower_window.pool),
+    "softmax": lower_rows.softmax,
+    "layerNormalization": lower_rows.layer_normalization,
+    "instanceNormalization": lower_rows.instance_normalization,
+    **dict.fromkeys(lower_rows.REDUCTIONS, lower_rows.reduce),
+    "reduceLogSumExp": lower_rows.reduce_log_sum_exp,
+    **dict.fromkeys(("argMax", "argMin"), lower_rows.arg),
+    "cumulativeSum": lower_rows.cumulative_sum,
+}
 
 READERS = frozenset({*POINTWISE, *STRUCTURED})
 KNOWN = frozenset({*LOWERINGS, *READERS})
@@ -54,6 +67,7 @@ def compile_plan(
     features: frozenset[str],
     feedback: Mapping[str, str] | None = None,
     draw: tuple[str, int] | None = None,
+    notes: list[Note] | None = None,
 ) -> Plan:
     """A plan of `programs`, which agree on the names of inputs, states and outputs.
 
@@ -62,6 +76,7 @@ def compile_plan(
     `feedback`  output -> input: the output is written where the input's first element lies, so
                 the next run reads it
     `draw`      (input, element) that a decode loop replaces by a random number each step
+    `notes`     gets what was joined in one kernel and what was not, and why
     Raises UnsupportedError with every operator that has no kernel, PlanError for what does not
     fit the device's limits.
     """
@@ -76,6 +91,8 @@ def compile_plan(
     peak = 0
     for name, graph in graphs.items():
         program = _lower(graph, shared, weights, feedback or {})
+        if notes is not None:
+            notes += program.notes
         memory = program.memory()
         peak = max(peak, memory.peak_live)
         steps[name] = program.steps(memory)

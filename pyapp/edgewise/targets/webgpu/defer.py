@@ -86,20 +86,26 @@ def settled(p: Program, name: str) -> bool:
     return root in p.ready or root in p.graph.constants or root in p.graph.inputs
 
 
-def may_defer(p: Program, node: Node, k: int, readers: Container[str]) -> bool:
-    """Whether output `k` of a pointwise node can be left to the kernels that read it.
+def why_not(p: Program, node: Node, k: int, readers: Container[str]) -> str:
+    """Why output `k` of a pointwise node is not left to the kernels that read it; "" if it is.
 
     `readers` are the operators whose kernels read by functions (see access.py).
     """
     name = node.outputs[k]
     users = p.users.get(name, ())
-    if name in p.results or not all(user.op in readers for user in users):
-        return False
+    if name in p.results:
+        return "it is a result"
+    others = [user.op for user in users if user.op not in readers]
+    if others:
+        return f"{others[0]} reads it from memory"
     inputs = [each for each in node.inputs if each]
     total = _own_cost(node) + sum(cost(p, each) for each in inputs)
     read = {leaf for each in inputs for leaf in leaves(p, each)}
-    if read & p.states or len(read) > MAX_LEAVES or total > MAX_COST:
-        return False
-    if len(users) > 1:
-        return total == 0
-    return all(total <= REREADS.get(user.op, MAX_COST) for user in users)
+    if read & p.states:
+        return "it reads a state"
+    if len(read) > MAX_LEAVES:
+        return f"it reads {len(read)} buffers"
+    if len(users) > 1 and total > 0:
+        return f"{len(users)} operators read it"
+    dear = [user.op for user in users if total > REREADS.get(user.op, MAX_COST)]
+    return f"{dear[0]} would compute it several times" if dear else ""

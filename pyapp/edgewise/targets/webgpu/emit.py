@@ -17,6 +17,7 @@ from ...dtypes import DType
 from ...errors import PlanError, UnsupportedError
 from ...graph.graph import Graph, Node, Value
 from ...ops.base import Shape
+from ...passes.base import Note
 from ...plan.arena import Life, Memory, aligned, plan_memory
 from ...plan.plan import Binding, Buffer, Count, Kernel, Size, Step, count
 from ..device import DeviceFacts
@@ -61,6 +62,11 @@ def wgsl_type(value: Value) -> str:
 def n_elements(shape: Shape) -> int:
     """Elements of a shape at its bound."""
     return prod(bound(dim) for dim in shape)
+
+
+def most(size: Size) -> int:
+    """A size at its bound."""
+    return n_elements(size if isinstance(size, tuple) else (size,))
 
 
 def nbytes_of(value: Value) -> int:
@@ -123,6 +129,7 @@ class Program:
     absorbed: set[str] = field(default_factory=set)  # values that exist in another kernel alone
     ready: set[str] = field(default_factory=set)  # values of the nodes lowered so far
     temporaries: dict[str, int] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
     drafts: list[_Draft] = field(default_factory=list)
 
     def value(self, name: str | None) -> Value:
@@ -167,6 +174,10 @@ class Program:
         dtype = self.value(name).dtype
         form = storage(dtype, packed=False, half=self.half)
         return form.nbytes * 8 == dtype.bits and name not in self.graph.constants
+
+    def note(self, node: Node, text: str) -> None:
+        """Note whether a node was joined with another kernel."""
+        self.notes.append(Note(f"join {node.op}", node.origin or node.outputs[0], text))
 
     def temporary(self, name: str, shape: Shape, dtype: DType) -> str:
         """The name of a value that lives between the steps of one lowering."""

@@ -8,7 +8,7 @@ from typing import cast
 from ...graph.graph import Node
 from ...plan.plan import Binding, Size
 from .access import Access, emit_pointwise
-from .defer import MAX_BUFFERS, leaves, may_defer
+from .defer import MAX_BUFFERS, leaves, why_not
 from .emit import Program, elements, nbytes_of
 from .index import coordinates, flat, wgsl_dim, wgsl_size
 from .storage import pack_word, storage
@@ -20,9 +20,13 @@ def lower_pointwise(p: Program, w: Weights, node: Node, readers: Container[str])
     for k, name in enumerate(node.outputs):
         if name in p.absorbed or not (p.users.get(name) or name in p.results):
             continue
-        if may_defer(p, node, k, readers):
+        reason = why_not(p, node, k, readers)
+        if not reason:
             p.deferred[name] = node, k
-        elif node.op in ("reshape", "identity") and _same_bytes(p, node):
+            p.note(node, f"did compute it where {p.users[name][0].op} reads it")
+            continue
+        p.note(node, f"declined because {reason}")
+        if node.op in ("reshape", "identity") and _same_bytes(p, node):
             root = p.root(cast(str, node.inputs[0]))
             if name in p.homes and root not in p.homes:
                 p.homes[root] = p.homes[name]  # made where the host reads it

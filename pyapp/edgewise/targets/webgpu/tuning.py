@@ -71,3 +71,50 @@ def attention_row(facts: DeviceFacts, features: frozenset[str], width: int) -> A
     while threads < width:
         threads *= 2
     return AttentionRow("attention_row", threads, {"SUBGROUPS": False})
+
+
+@dataclass(frozen=True, slots=True)
+class Gemm:
+    """The kernel's name, its parameters, and what one workgroup makes (rows, columns).
+
+    `columns` of 0: the results of a batch lie side by side, and `rows` counts them.
+    """
+
+    kernel: str
+    rows: int
+    columns: int
+    consts: dict[str, int]
+    flags: dict[str, bool]
+
+
+def gemm(facts: DeviceFacts, m: int, n: int, batches: int) -> Gemm:
+    """[m, K] times [K, n], for each of `batches`."""
+    if facts.fallback:
+        rows, columns = min(4, m), min(4, n)
+        return Gemm("gemm_rows", rows, 16 * columns, {"RM": rows, "RN": columns}, {})
+    if m == 1 or n == 1:
+        # Enough workgroups to fill the device come before long runs of neighbours.
+        threads, lanes = (64, 32) if n == 1 else (256, 8 if n >= 8192 else 16)
+        consts = {"WG": threads, "LANES": lanes}
+        return Gemm("gemm_dots", threads // lanes, 0, consts, {"ALONG_K": n == 1})
+    if -(-m // 64) * -(-n // 64) * batches < 128:
+        return Gemm("gemm_tiles", 32, 32, {"TX": 8, "TY": 8, "MV": 1, "NV": 1, "TK": 16}, {})
+    return Gemm("gemm_tiles", 64, 64, {"TX": 16, "TY": 16, "MV": 1, "NV": 1, "TK": 16}, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How many threads a workgroup has, and whether they share a row."""
+
+    threads: int
+    group: bool
+
+
+def row(facts: DeviceFacts, rows: int, size: int, contiguous: bool) -> Row:
+    """`rows` rows of `size` elements, which lie side by side where `contiguous`."""
+    if facts.fallback:
+        # Barriers are dear on a CPU, but one thread alone uses a fraction of it.
+        return Row(32, group=rows < 16 and size >= 1024)
+    if size < 32 or (not contiguous and rows >= 8192):
+        return Row(64, group=False)
+    return Row(64 if size <= 1024 else 256, group=True)

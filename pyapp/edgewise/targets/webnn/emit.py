@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 
 from ...dims import evaluate
+from ...dtypes import PLAIN
 from ...errors import UnsupportedError
 from ...graph.graph import Attr, Graph, Node
 from ...graph.graph import Constant as GraphConstant
@@ -24,9 +25,6 @@ from .plan import Call, Constant, Shape, WebnnPlan
 
 #: Integers up to here are the same as doubles.
 EXACT = 2**53
-
-#: Types of a file's tensors whose bytes are those of WebNN's data type.
-PLAIN = frozenset({"F32", "F16", "I64", "I32", "U64", "U32", "I8", "U8", "BOOL", "I4", "U4"})
 
 
 def emit(graph: Graph, tensors: Mapping[str, Tensor], facts: WebnnFacts) -> WebnnPlan:
@@ -68,13 +66,10 @@ def _call(node: Node, ids: Mapping[str, int], facts: WebnnFacts) -> Call:
     else:
         rows = zip(op.inputs, node.inputs, strict=True)
         given = {row.name: _operand(name, ids) for row, name in rows if name is not None}
-    given |= {name: literal(attr) for name, attr in node.attrs.items()}
+    defaults = {param.name: param.default for param in op.attrs}
+    given |= {n: literal(attr) for n, attr in node.attrs.items() if attr != defaults[n]}
     arguments = [given.pop(name) for name in op.required]
-    options: dict[str, object] = {}
-    for name, value in given.items():
-        spelling = spelled(facts, op.name, name)
-        if spelling is not None:  # else it has its default
-            options[spelling] = value
+    options = {spelled(facts, op.name, name) or name: each for name, each in given.items()}
     if node.origin and spelled(facts, op.name, "label"):
         options["label"] = node.origin
     return op.name, arguments, options, [ids[name] for name in node.outputs]

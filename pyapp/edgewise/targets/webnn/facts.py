@@ -11,61 +11,62 @@ from typing import Any
 from ...errors import FormatError
 from ...ops import OPS
 from ...ops.base import REQUIRED, Op, Param
+from ..device import DeviceFacts
 
 TARGET = "webnn"
 
 
 @dataclass(frozen=True, slots=True)
-class WebnnFacts:
-    """One WebNN context.
+class WebnnFacts(DeviceFacts):
+    """One WebNN context, and what is there for what it does not take.
 
     device_type  what was asked for: "cpu", "gpu" or "npu"
     browser      its user agent
-    limits       opSupportLimits(): operator -> operand -> {dataTypes, rankRange: {min, max}}
+    operators    opSupportLimits(): operator -> operand -> {dataTypes, rankRange: {min, max}}
     options      method -> the members of its options that the browser reads; None: no such method
+    rest         other devices of this machine, the preferred one first
     """
 
     device_type: str
     browser: str
-    limits: Mapping[str, Any]
+    operators: Mapping[str, Any]
     options: Mapping[str, frozenset[str] | None]
-
-    @property
-    def target(self) -> str:
-        """Which kind of plan it runs."""
-        return TARGET
-
-    @property
-    def name(self) -> str:
-        """For a person: "WebNN cpu in Chromium 147"."""
-        return f"WebNN {self.device_type} in Chromium {self.chromium or 'unknown'}"
+    rest: tuple[DeviceFacts, ...] = ()
 
     @property
     def chromium(self) -> int:
         """The major version of Chromium and what is built on it; 0 in other browsers."""
-        found = re.search(r"Chrome/(\d+)", self.browser)
-        return int(found[1]) if found else 0
-
-    def to_dict(self) -> dict[str, object]:
-        """Plain data, as `from_dict` and the shim have it."""
-        options = {name: m if m is None else sorted(m) for name, m in self.options.items()}
-        return {"target": TARGET, "device_type": self.device_type, "browser": self.browser,
-                "limits": dict(self.limits), "options": options}  # fmt: skip
+        return _chromium(self.browser)
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> WebnnFacts:
-        """The facts that `to_dict` or the shim wrote. Raises FormatError where one is missing."""
-        limits, options = data.get("limits"), data.get("options")
-        if not isinstance(limits, Mapping) or not isinstance(options, Mapping):
+        """The facts that the shim wrote. Raises FormatError where one is missing."""
+        operators, options = data.get("operators"), data.get("options")
+        if not isinstance(operators, Mapping) or not isinstance(options, Mapping):
             raise FormatError(
-                "facts of WebNN", got=str(sorted(data)), need="limits and options among them"
+                "facts of WebNN", got=str(sorted(data)), need="operators and options among them"
             )
+        device_type, browser = str(data.get("device_type", "cpu")), str(data.get("browser", ""))
+        most = operators.get("maxTensorByteLength")
+        version = _chromium(browser)
         return WebnnFacts(
-            device_type=str(data.get("device_type", "cpu")),
-            browser=str(data.get("browser", "")),
-            limits=limits,
+            target=TARGET,
+            name=f"WebNN {device_type} of {f'Chromium {version}' if version else 'a browser'}",
+            features=frozenset(name for name, members in options.items() if members is not None),
+            limits={} if most is None else {"maxTensorByteLength": int(most)},
+            subgroup_min=0,
+            subgroup_max=0,
+            fallback=False,
+            device_type=device_type,
+            browser=browser,
+            operators=operators,
             options={n: None if m is None else frozenset(m) for n, m in options.items()},
         )
+
+
+def _chromium(browser: str) -> int:
+    found = re.search(r"Chrome/(\d+)", browser)
+    return int(found[1]) if found else 0
 
 
 def probes() -> str:

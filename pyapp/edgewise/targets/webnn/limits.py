@@ -42,7 +42,7 @@ def spelled(facts: WebnnFacts, method: str, name: str) -> str | None:
 
 
 def _types(facts: WebnnFacts, use: Use) -> str | None:
-    limits = facts.limits.get(use.op.name, {})
+    limits = facts.operators.get(use.op.name, {})
     for name, (dtype, shape) in _operands(use, limits):
         sizes = [evaluate(dim, {}) for dim in shape]
         reason = _tensor(dtype, sizes, limits.get(name), facts)

@@ -86,6 +86,19 @@ def narrow_indices(b: GraphBuilder, use: Use) -> Iterator[Form]:
     yield form
 
 
+def one_index(b: GraphBuilder, use: Use) -> Iterator[Form]:
+    """A gather of one element with one index in a list: for an output or indices of rank 0."""
+    if use.op.name != "gather" or use.input(1).shape:
+        return
+    x, shape = use.input(0), _sizes(use.outputs[0][1])
+
+    def form() -> Any:
+        index = b.reshape(use.input(1), new_shape=(1,))
+        return b.reshape(b.apply(use.op, [x, index], dict(use.attrs)), new_shape=shape)
+
+    yield form
+
+
 def flattened(b: GraphBuilder, use: Use) -> Iterator[Form]:
     """Element-wise operators over one axis: for a rank that the operator does not take."""
     shape = _sizes(use.outputs[0][1])
@@ -255,7 +268,7 @@ def cast_in_advance(b: GraphBuilder, use: Use) -> Iterator[Form]:
 
 
 RULES: tuple[Rule, ...] = (
-    cast_in_advance, magnitude, narrow_indices, widened, flattened, padded_before, cropped, edges,
+    cast_in_advance, magnitude, narrow_indices, one_index, widened, flattened, padded_before, cropped, edges,
     nearest,
 )  # fmt: skip
 

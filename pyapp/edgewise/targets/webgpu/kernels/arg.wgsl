@@ -1,6 +1,7 @@
-// arg       the index of the largest (with LARGEST, else smallest) of the SIZE elements of a row
-// shapes    x [.., SIZE, INNER] as rows (outer, inner) -> y [rows]
-// dtypes    x: any; y: i32 u32
+// arg       the index of the foremost of the SIZE elements of a row: the largest or the smallest
+// shapes    x as rows of SIZE elements, element i of a row at at(row, i) -> y [rows]
+// dtypes    x: any, as T_x; y: i32 u32, vec2u for 64 bits
+// needs     before(a, b), whether a comes before b; index(i), a u32 as y has it
 // consts    WG threads; with GROUP they share a row, else each has its own
 // dispatch  with GROUP [rows], else [ceil(rows / WG)]
 // source    WebNN argMin, argMax; of equals, the first
@@ -10,12 +11,8 @@ var<workgroup> values: array<T_x, WG>;
 var<workgroup> places: array<u32, WG>;
 #endif
 
-fn better(v: T_x, i: u32, than: T_x, at: u32) -> bool {
-#if LARGEST
-  return v > than || (v == than && i < at);
-#else
-  return v < than || (v == than && i < at);
-#endif
+fn better(v: T_x, i: u32, than: T_x, place: u32) -> bool {
+  return before(v, than) || (!before(than, v) && i < place);
 }
 
 @compute @workgroup_size(WG)
@@ -30,11 +27,10 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) wg: vec3
   const STEP = 1u;
 #endif
   if (row >= rows()) { return; }  // the last workgroup
-  let base = row / INNER() * SIZE() * INNER() + row % INNER();
   var place = first;
-  var value = x(base + first * INNER());
+  var value = x(at(row, first));
   for (var i = first + STEP; i < SIZE(); i += STEP) {
-    let v = x(base + i * INNER());
+    let v = x(at(row, i));
     if (better(v, i, value, place)) {
       value = v;
       place = i;
@@ -50,8 +46,8 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) wg: vec3
       places[t] = places[t + half];
     }
   }
-  if (t == 0u) { put(row, T_put(places[0])); }
+  if (t == 0u) { put(row, index(places[0])); }
 #else
-  put(row, T_put(place));
+  put(row, index(place));
 #endif
 }

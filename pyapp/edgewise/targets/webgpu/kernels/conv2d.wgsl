@@ -7,9 +7,9 @@
 // source    for groups (depthwise has M = 1) and software adapters; others go through gemm_tiles
 
 @compute @workgroup_size(WG)
-fn main(@builtin(global_invocation_id) id: vec3u) {
+fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) wg: vec3u) {
   let across = (OW() + RN - 1u) / RN;
-  let i = id.x + id.y * SPREAD;
+  let i = (wg.x + wg.y * SPREAD) * WG + t;
   let w0 = i % across * RN;
   let oh = i / across % OH();
   let m0 = i / across / OH() % ((M + RM - 1u) / RM) * RM;
@@ -25,11 +25,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
         for (var j = 0u; j < RN; j++) {
           let w = (w0 + j) * SW + kw * DW - PL;
           v[j] = 0.0;  // said outright: naga zeroes no variable of a loop twice
-          if (w < W()) { v[j] = f32(b(((z * C + c) * H() + h) * W() + w)); }
+          if (w < W()) { v[j] = b(((z * C + c) * H() + h) * W() + w); }
         }
         for (var r = 0u; r < RM; r++) {
           let m = z % G * M + min(m0 + r, M - 1u);
-          let u = f32(a(((m * C + c) * KH + kh) * KW + kw));
+          let u = a(((m * C + c) * KH + kh) * KW + kw);
           for (var j = 0u; j < RN; j++) { acc[r * RN + j] += u * v[j]; }
         }
       }
@@ -39,9 +39,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     for (var j = 0u; j < min(RN, OW() - w0); j++) {
       var value = acc[r * RN + j];
 #if BIAS
-      value += f32(bias(z % G * M + m0 + r));
+      value += bias(z % G * M + m0 + r);
 #endif
-      put(((z * M + m0 + r) * OH() + oh) * OW() + w0 + j, T_put(value));
+      put(((z * M + m0 + r) * OH() + oh) * OW() + w0 + j, value);
     }
   }
 }

@@ -6,8 +6,8 @@
 // source    y at oh takes x at h through kh where oh + PT = h * SH + kh * DH
 
 @compute @workgroup_size(WG)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let i = id.x + id.y * SPREAD;
+fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) wg: vec3u) {
+  let i = (wg.x + wg.y * SPREAD) * WG + t;
   let ow = i % OW();
   let oh = i / OW() % OH();
   let m0 = i / OW() / OH() % ((M + RM - 1u) / RM) * RM;
@@ -21,10 +21,10 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       let w = ow + PL - kw * DW;
       if (w > ow + PL || w % SW != 0u || w / SW >= W()) { continue; }
       for (var c = 0u; c < C; c++) {
-        let v = f32(x(((z * C + c) * H() + h / SH) * W() + w / SW));
+        let v = x(((z * C + c) * H() + h / SH) * W() + w / SW);
         for (var r = 0u; r < RM; r++) {
           let m = min(m0 + r, M - 1u);
-          acc[r] += v * f32(weight((((z % G * C + c) * M + m) * KH + kh) * KW + kw));
+          acc[r] += v * weight((((z % G * C + c) * M + m) * KH + kh) * KW + kw);
         }
       }
     }
@@ -32,8 +32,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   for (var r = 0u; r < min(RM, M - m0); r++) {
     var value = acc[r];
 #if BIAS
-    value += f32(bias(z % G * M + m0 + r));
+    value += bias(z % G * M + m0 + r);
 #endif
-    put(((z * M + m0 + r) * OH() + oh) * OW() + ow, T_put(value));
+    put(((z * M + m0 + r) * OH() + oh) * OW() + ow, value);
   }
 }

@@ -25,22 +25,22 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) wg: vec3
 #endif
   if (row >= rows()) { return; }  // the last workgroup
   var sum = 0.0;
-  for (var i = first; i < SIZE(); i += STEP) { sum += f32(x(at(row, i))); }
+  for (var i = first; i < SIZE(); i += STEP) { sum += x(at(row, i)); }
   let mean = group_sum(t, sum) / f32(SIZE());
   sum = 0.0;
   for (var i = first; i < SIZE(); i += STEP) {
-    let v = f32(x(at(row, i))) - mean;
+    let v = x(at(row, i)) - mean;
     sum += v * v;
   }
   let factor = 1.0 / sqrt(group_sum(t, sum) / f32(SIZE()) + EPS);
   for (var i = first; i < SIZE(); i += STEP) {
-    var v = (f32(x(at(row, i))) - mean) * factor;
+    var v = (x(at(row, i)) - mean) * factor;
 #if SCALE
-    v *= f32(scale(affine(row, i)));
+    v *= scale(affine(row, i));
 #endif
 #if BIAS
-    v += f32(bias(affine(row, i)));
+    v += bias(affine(row, i));
 #endif
-    put(at(row, i), T_put(v));
+    put(at(row, i), v);
   }
 }

@@ -25,10 +25,10 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) wg: vec3
 #endif
   if (row >= rows()) { return; }  // the last workgroup
   var most = -3.4e38;  // WGSL has no -inf
-  for (var i = first; i < SIZE(); i += STEP) { most = max(most, f32(x(at(row, i)))); }
+  for (var i = first; i < SIZE(); i += STEP) { most = max(most, x(at(row, i))); }
   most = group_max(t, most);
   var sum = 0.0;
-  for (var i = first; i < SIZE(); i += STEP) { sum += exp(f32(x(at(row, i))) - most); }
+  for (var i = first; i < SIZE(); i += STEP) { sum += exp(x(at(row, i)) - most); }
   sum = group_sum(t, sum);
-  if (first == 0u) { put(row, T_put(most + log(sum))); }
+  if (first == 0u) { put(row, most + log(sum)); }
 }

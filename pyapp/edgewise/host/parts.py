@@ -1,0 +1,113 @@
+"""Several devices as one: a plan in parts runs on them in order.
+
+What one part gives the next is read back and written again, through Python: each crossing costs a
+read-back's wait and two copies. A plan of one part costs nothing more than its device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+from ..errors import InputError, UnsupportedError
+from ..plan.parts import PartPlan, PartsPlan
+from ..targets.device import DeviceFacts
+from .base import Device, Executable, GenerateRequest, Weights
+
+
+class PartsDevice:
+    """`facts` are those of the device that was asked for; `devices` has it and the others."""
+
+    def __init__(self, facts: DeviceFacts, devices: Sequence[Device]) -> None:
+        self.facts = facts
+        self._devices = {device.facts.target: device for device in devices}
+
+    async def load(
+        self, plan: str, weights: Weights, on_progress: Callable[[int, int], None]
+    ) -> PartsExecutable:
+        """Load each part on its device. Raises StoreError, HostError."""
+        parsed = PartsPlan.from_json(plan)
+        loaded: list[Executable] = []
+        try:
+            for part in parsed.parts:
+                device = self._devices[part.target]
+                loaded.append(await device.load(part.plan, weights, on_progress))
+        except BaseException:
+            for executable in loaded:
+                await executable.close()
+            raise
+        return PartsExecutable(parsed, loaded)
+
+    async def close(self) -> None:
+        """Give all devices back."""
+        for device in self._devices.values():
+            await device.close()
+
+
+class PartsExecutable:
+    """The parts of one plan, loaded."""
+
+    def __init__(self, plan: PartsPlan, parts: Sequence[Executable]) -> None:
+        self._plan, self._parts = plan, parts
+        # the part that gives each value; inputs that are outputs too are kept here
+        self._makers = {
+            value: executable
+            for part, executable in zip(plan.parts, parts, strict=True)
+            for value in part.outputs
+        }
+        self._echoed: dict[str, bytes] = {}
+        self.nbytes = sum(part.nbytes for part in parts)
+        before = [sum(each.nbytes for each in parts[:index]) for index in range(len(parts))]
+        self.peak_nbytes = max(
+            (held + part.peak_nbytes for held, part in zip(before, parts, strict=True)), default=0
+        )
+
+    async def write(self, name: str, data: bytes) -> None:
+        """Set an input, in every part that reads it."""
+        if name not in self._plan.inputs:
+            raise InputError("no such input", got=repr(name), need=str(list(self._plan.inputs)))
+        if name in self._plan.outputs.values():
+            self._echoed[name] = bytes(data)
+        for part, executable in self._loaded():
+            if name in part.inputs:
+                await executable.write(name, data)
+
+    async def read(self, name: str) -> bytes:
+        """The bytes of an output of the last run."""
+        value = self._plan.outputs.get(name)
+        if value is None:
+            raise InputError("no such output", got=repr(name), need=str(list(self._plan.outputs)))
+        if value in self._makers:
+            return await self._makers[value].read(value)
+        return self._echoed[value]
+
+    async def run(self, program: str, bindings: Mapping[str, int]) -> None:
+        """Run the parts in order."""
+        for part, executable in self._loaded():
+            for value in part.inputs:
+                if value in self._makers:
+                    await executable.write(value, await self._makers[value].read(value))
+            await executable.run(program, bindings)
+
+    def _loaded(self) -> list[tuple[PartPlan, Executable]]:
+        return list(zip(self._plan.parts, self._parts, strict=True))
+
+    async def clear(self, name: str) -> None:
+        """There are no states in parts."""
+        raise _stateless(f"state {name!r}")
+
+    def generate(self, request: GenerateRequest) -> AsyncIterator[list[int]]:
+        """There is no decode loop over parts."""
+        raise _stateless("generate")
+
+    def cancel(self) -> None:
+        """There is no decode loop over parts."""
+
+    async def close(self) -> None:
+        """Free what all parts hold."""
+        for part in self._parts:
+            await part.close()
+
+
+def _stateless(what: str) -> UnsupportedError:
+    return UnsupportedError(what, got="a plan in parts", need="a plan with states",
+                            fix="choose the target webgpu")  # fmt: skip
