@@ -35,7 +35,9 @@ def model(
 ) -> onnx.ModelProto:
     """A model of `nodes` that takes arrays like `inputs`; the `constants` are its initializers."""
     given = [
-        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+        )
         for name, array in inputs.items()
     ]
     made = [onnx.ValueInfoProto(name=name) for name in outputs]
