@@ -28,7 +28,7 @@ TARGETS: dict[str, Target] = {
 }  # fmt: skip
 
 
-class EdgewiseRep(BackendRep):  # type: ignore[misc]
+class EdgewiseRep(BackendRep):
     """A model on a device."""
 
     def __init__(self, host: Host, session: OnnxSession) -> None:
@@ -47,10 +47,10 @@ class EdgewiseRep(BackendRep):  # type: ignore[misc]
             given = dict(zip(names, every, strict=True))
         made = self._host.wait(self.session.run(given), "await session.run(...)")
         outputs = self.session.outputs
-        return namedtupledict("Outputs", outputs)(*(made[name] for name in outputs))  # type: ignore[no-any-return]
+        return namedtupledict("Outputs", outputs)(*(made[name] for name in outputs))
 
 
-class EdgewiseBackend(Backend):  # type: ignore[misc]
+class EdgewiseBackend(Backend):
     """See the module."""
 
     @classmethod
