@@ -13,12 +13,13 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from edgewise.arrays import decode, numpy_name
 from edgewise.formats.onnx import OnnxModel
 from edgewise.formats.onnx_check import tensors_of
 from edgewise.formats.onnx_read import parse
 from edgewise.graph.graph import Constant
 from edgewise.importers.onnx import Imported, NeedsValues, import_onnx
-from edgewise.importers.onnx.arrays import NUMPY, numpy_name, unpack
+from edgewise.importers.onnx.arrays import NUMPY
 from edgewise.targets.reference import run as run_reference
 
 Array = NDArray[Any]
@@ -35,7 +36,9 @@ def model(
 ) -> onnx.ModelProto:
     """A model of `nodes` that takes arrays like `inputs`; the `constants` are its initializers."""
     given = [
-        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+        )
         for name, array in inputs.items()
     ]
     made = [onnx.ValueInfoProto(name=name) for name in outputs]
@@ -73,9 +76,7 @@ def ours(proto: onnx.ModelProto, inputs: Arrays) -> list[Array]:
         assert weight.location == ""
         raw = file[weight.offset : weight.offset + weight.nbytes]
         value, shape = constant.value, tuple(map(int, constant.value.shape))
-        if value.dtype.bits == 4:
-            return unpack(raw, value.dtype)[: prod(shape)].reshape(shape)
-        return np.frombuffer(raw, numpy_name(value.dtype)).reshape(shape)
+        return decode(raw, value.dtype, prod(shape)).reshape(shape)
 
     given = {
         port.name: inputs[port.name].astype(numpy_name(port.dtype))
