@@ -99,13 +99,14 @@ class Run:
             "plan": part.plan,
             "weights": packed(self.weights),
             "inputs": {name: packed(self.values[name]) for name in part.inputs},
-            "outputs": part.outputs,
+            "outputs": list(part.outputs),
         }
 
     def take(self, result: dict[str, Any]) -> None:
         """A part's result in the page."""
         self.error = result.get("error")
-        self.values |= {n: unpacked(text) for n, text in result.get("outputs", {}).items()}
+        for name, text in result.get("outputs", {}).items():
+            self.values[name] = unpacked(text)
 
     async def compute(self, part: PartPlan) -> None:
         """A part on the reference."""
@@ -158,7 +159,7 @@ def as_it_is(case: Vector, facts: WebnnFacts) -> Run:
     """A case's calls, whether the browser takes them or not."""
     moved = externalise(_named_by_value(case.graph), {}, WeightBytes(b""))
     plan = emit(moved.graph, moved.tensors, facts)
-    part = PartPlan("webnn", plan.to_json(), tuple(case.inputs), tuple(moved.graph.outputs))
+    part = PartPlan("webnn", plan.to_json(), tuple(case.inputs), dict.fromkeys(moved.graph.outputs, 0))
     parts = PartsPlan("webnn", case.graph.inputs, case.graph.outputs, (part,))
     return Run(case, parts, moved.weights.tail)
 

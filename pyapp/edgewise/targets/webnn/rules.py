@@ -57,15 +57,15 @@ def widened(b: GraphBuilder, use: Use) -> Iterator[Form]:
 
     def form(wide: DType) -> Any:
         inputs = [
-            b.cast(value, type=wide) if is_data and value is not None else value
+            b.cast(value, data_type=wide) if is_data and value is not None else value
             for value, is_data in zip(use.inputs, data, strict=True)
         ]
         made = b.apply(use.op, inputs, dict(use.attrs))
         if use.op.name in OWN_TYPE:
             return made
         if use.op.several:
-            return tuple(b.cast(each, type=old) for each in made)
-        return b.cast(made, type=old)
+            return tuple(b.cast(each, data_type=old) for each in made)
+        return b.cast(made, data_type=old)
 
     for wide in WIDER.get(old, ()):
         yield partial(form, wide)
@@ -80,7 +80,7 @@ def narrow_indices(b: GraphBuilder, use: Use) -> Iterator[Form]:
 
     def form() -> Any:
         inputs = list(use.inputs)
-        inputs[at] = b.cast(inputs[at], type=DType.INT32)
+        inputs[at] = b.cast(inputs[at], data_type=DType.INT32)
         return b.apply(use.op, inputs, dict(use.attrs))
 
     yield form
@@ -129,7 +129,7 @@ def magnitude(b: GraphBuilder, use: Use) -> Iterator[Form]:
     def form() -> Any:
         zero = b.scalar(x.dtype, 0)
         above, below = b.greater(x, zero), b.lesser(x, zero)
-        return b.sub(b.cast(above, type=x.dtype), b.cast(below, type=x.dtype))
+        return b.sub(b.cast(above, data_type=x.dtype), b.cast(below, data_type=x.dtype))
 
     yield form
 
