@@ -93,11 +93,12 @@ def vector(name: str, case: Json) -> Vector:
             return values[arg["ref"]]
         if isinstance(arg, list):
             return [given(each) for each in arg]
-        return DType(arg) if arg in TYPES else arg
+        return DType(arg) if arg in TYPES else webnn_vectors.number(arg)
 
     for step in case["ops"]:
         row = OPS[step["op"]]
-        named = {snake(n): given(arg) for n, arg in step["args"].items()}
+        order = map(snake, row.order)
+        named = dict(zip(order, map(given, step["args"].values()), strict=False))
         options = step.get("options") or {}
         named |= {snake(RENAMED.get(n, n)): given(arg) for n, arg in options.items()}
         known = {snake(n) for n in row.order}
