@@ -5,68 +5,37 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgewise.dtypes import DType
-from edgewise.graph.builder import GraphBuilder
+from edgewise.arrays import decode
 from edgewise.ops import OPS
-from edgewise.ops.base import snake
 from edgewise.targets import reference
 from tests.ops import webnn_vectors
+from tests.targets.vectors import Vector, pack, vectors
 
-TYPES = {each.value for each in DType}
-CASES = [
-    pytest.param(case, id=f"{operator}-{index}-{case['name'].replace(' ', '_')}")
-    for operator in webnn_vectors.operators()
-    for index, case in enumerate(webnn_vectors.cases(operator))
-    if {step["op"] for step in case["ops"]} <= set(OPS)
-]
+CASES = list(vectors())
 
 
 def test_every_row_of_webnn_has_vectors() -> None:
     rows = {op.name for op in OPS.values() if op.spec}
     # the suite of February 2026 has no case of it
     assert rows - set(webnn_vectors.operators()) == {"scatterND"}
-    assert len(CASES) >= 900, f"{len(CASES)=}"
+    assert len(CASES) >= 1000, f"{len(CASES)=}"
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_reference_agrees_with_web_platform_tests(case: dict[str, Any]) -> None:
-    builder = GraphBuilder("case")
-    values: dict[str, Any] = {
-        name: builder.input(name, DType(tensor["dtype"]), tensor["shape"])
-        for name, tensor in case["inputs"].items()
-    }
-
-    for step in case["ops"]:
-        method = getattr(builder, snake(step["op"]))
-        options = {
-            snake(name): _given(arg, values) for name, arg in (step.get("options") or {}).items()
-        }
-        made = method(*(_given(arg, values) for arg in step["args"].values()), **options)
-        names = step.get("outputs") or [step["output"]]
-        values.update(zip(names, made if isinstance(made, tuple) else (made,), strict=True))
-    for name in case["expected"]:
-        builder.output(name, values[name])
-
-    arrays = {name: webnn_vectors.array(tensor) for name, tensor in case["inputs"].items()}
-    outputs, _ = reference.run(builder.build(), arrays, {}, _no_constants, {})
-    for name, expected in case["expected"].items():
-        want, got = webnn_vectors.array(expected), outputs[name]
-        assert got.shape == want.shape
-        assert got.dtype == want.dtype
-        limit = case["tolerance"]["value"] or 0
-        assert webnn_vectors.worst(got, want, case["tolerance"]["metric"]) <= limit
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_reference_agrees_with_web_platform_tests(case: Vector) -> None:
+    arrays = {}
+    for name, data in case.inputs.items():
+        value = case.graph.values[name]
+        shape = tuple(dim for dim in value.shape if isinstance(dim, int))
+        n = int(np.prod(shape, dtype=np.int64))
+        arrays[name] = decode(data, value.dtype, n).reshape(shape)
+    outputs, _ = reference.run(case.graph, arrays, {}, _no_constants, {})
+    for name in case.graph.outputs:
+        assert list(outputs[name].shape) == case.json["expected"][name]["shape"], name
+    packed = {n: pack(a, case.graph.values[case.graph.outputs[n]].dtype)
+              for n, a in outputs.items()}  # fmt: skip
+    assert case.wrong(packed) is None
 
 
-def _given(arg: Any, values: dict[str, Any]) -> Any:
-    """An argument of a case: a value, a data type, another enumeration or a number."""
-    if isinstance(arg, dict):
-        return values[arg["ref"]]
-    if isinstance(arg, list):
-        return [_given(each, values) for each in arg]
-    if arg in set(DType):
-        return DType(arg)
-    return webnn_vectors.number(arg)
-
-
-def _no_constants(constant: object) -> np.ndarray[Any, Any]:
+def _no_constants(constant: object) -> np.ndarray[Any, np.dtype[Any]]:
     raise AssertionError(f"no constant of a file is in these graphs: {constant=}")

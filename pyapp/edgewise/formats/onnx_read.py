@@ -75,6 +75,13 @@ def parse(data: bytes | memoryview) -> OnnxModel:
     return model
 
 
+def read_function(proto: Any) -> OnnxFunction:
+    """A FunctionProto as plain data."""
+    import onnx
+
+    return _Reader(onnx).function(proto)
+
+
 class _StandIn(ModuleType):
     """Has every element type that onnx looks up when it is imported; none can be used."""
 

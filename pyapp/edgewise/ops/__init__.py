@@ -22,6 +22,6 @@ from .base import OPS, Op
 
 __all__ = [
     "OPS", "Op", "activation", "attention", "convolution", "elementwise", "indexing", "linear",
-    "llm", "matrix", "movement", "normalization", "pooling", "quantized", "recurrent",
-    "reduction", "resample", "sampling",
+    "llm", "matrix", "movement", "normalization", "pooling", "quantized", "recurrent", "reduction",
+    "resample", "sampling",
 ]  # fmt: skip

@@ -10,13 +10,14 @@ from .. import debug
 from ..dims import evaluate
 from ..errors import EdgewiseError, PlanError, UnsupportedError
 from ..graph.graph import Graph, specialise
+from ..ops.base import Op
 from ..passes.base import Note
 from ..passes.place import Part, Placement
 from ..plan.parts import PartPlan, PartsPlan
 from ..plan.plan import Plan
 from ..targets.device import DeviceFacts
 from ..targets.reference_plan import Tensor, reference_plan
-from ..targets.webgpu.compile import compile_plan
+from ..targets.webgpu.compile import KNOWN, compile_plan
 from ..targets.webnn.divide import divide
 from ..targets.webnn.emit import emit
 from ..targets.webnn.facts import WebnnFacts
@@ -102,6 +103,11 @@ def compile_for(
 def usable(facts: DeviceFacts) -> frozenset[str]:
     """The features that plans may use: a software adapter's subgroups are slower than none."""
     return facts.features - {"subgroups"} if facts.fallback else facts.features
+
+
+def supports(target: str, op: Op) -> bool:
+    """Whether a target runs an operator, by a kernel or by its decomposition."""
+    return target == "reference" or op.name in KNOWN or op.decompose is not None
 
 
 def webgpu_plan(

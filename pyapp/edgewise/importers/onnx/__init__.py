@@ -3,6 +3,7 @@
 from . import (
     activation,
     attention,
+    block_quantized,
     control,
     convolution,
     detection,
@@ -27,8 +28,8 @@ from .fold import NeedsValues
 from .importer import Imported, Port, Weight, import_onnx
 
 __all__ = [
-    "Imported", "NeedsValues", "Port", "Weight", "activation", "attention", "control",
-    "convolution", "detection", "elementwise", "import_onnx", "indexing", "linear", "loss",
-    "microsoft", "microsoft_attention", "normalization", "pooling", "quantized", "recurrent",
-    "reduction", "resize", "sampling", "shape", "signal", "trigonometry",
+    "Imported", "NeedsValues", "Port", "Weight", "activation", "attention", "block_quantized",
+    "control", "convolution", "detection", "elementwise", "import_onnx", "indexing", "linear",
+    "loss", "microsoft", "microsoft_attention", "normalization", "pooling", "quantized",
+    "recurrent", "reduction", "resize", "sampling", "shape", "signal", "trigonometry",
 ]  # fmt: skip

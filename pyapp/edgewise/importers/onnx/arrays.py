@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ...arrays import decode, numpy_name
 from ...dtypes import DType
 from ...errors import FormatError, UnsupportedError
 from ...formats.onnx import OnnxTensor
@@ -60,11 +61,6 @@ def dtype_of(name: str | None, what: str) -> DType:
     return dtype
 
 
-def numpy_name(dtype: DType) -> str:
-    """The NumPy type of an array of `dtype`: a 4-bit element is an 8-bit integer."""
-    return {DType.INT4: "int8", DType.UINT4: "uint8"}.get(dtype, dtype.value)
-
-
 def read(tensor: OnnxTensor) -> Array:
     """The array of a tensor with `data`, in the NumPy type of `dtype_of` its type."""
     import numpy as np
@@ -73,7 +69,7 @@ def read(tensor: OnnxTensor) -> Array:
     assert data is not None, f"{tensor.name=} has no data"
     count = prod(tensor.shape)
     if dtype.bits == 4:
-        flat = unpack(data, dtype)[:count]
+        flat = decode(data, dtype, count)
     else:
         stored = np.dtype(NUMPY[tensor.dtype]).newbyteorder("<")
         if len(data) != count * stored.itemsize:
@@ -83,24 +79,3 @@ def read(tensor: OnnxTensor) -> Array:
     if tensor.dtype == "BFLOAT16":
         flat = (flat.astype(np.uint32) << 16).view(np.float32)
     return flat.reshape(tensor.shape).astype(numpy_name(dtype))
-
-
-def unpack(data: bytes, dtype: DType) -> Array:
-    """4-bit elements of `data`, low nibble first, one to an 8-bit integer."""
-    import numpy as np
-
-    packed = np.frombuffer(data, np.uint8)
-    nibbles = np.stack([packed & 15, packed >> 4], 1).reshape(-1)
-    return (nibbles ^ 8).astype(np.int8) - np.int8(8) if dtype is DType.INT4 else nibbles
-
-
-def write(array: Array, dtype: DType) -> bytes:
-    """The bytes of a constant of `dtype` with the elements of `array`."""
-    import numpy as np
-
-    if dtype.bits == 4:
-        nibbles = array.reshape(-1).astype(np.uint8) & 15
-        nibbles = np.concatenate([nibbles, np.zeros(nibbles.size % 2, np.uint8)])
-        packed: Array = nibbles[0::2] | nibbles[1::2] << 4
-        return packed.tobytes()
-    return array.astype(np.dtype(dtype.value).newbyteorder("<"), copy=False).tobytes()

@@ -7,18 +7,18 @@ small constant (`known`), and for every other value the inputs and weights that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from ...arrays import decode, encode, numpy_name
 from ...dtypes import DType
 from ...graph.builder import GraphBuilder
 from ...graph.graph import Graph, Node, Source, Value
 from ...graph.verify import verify
 from ...ops import OPS
 from ...ops.base import Attr, Op, infer
-from .arrays import numpy_name, unpack, write
 
 if TYPE_CHECKING:
     from .arrays import Array
@@ -44,6 +44,18 @@ class FoldingBuilder(GraphBuilder):
         self._sources: dict[str, frozenset[str]] = {}
         self._weights: dict[str, Value] = {}
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Callable[..., Value]: ...
+
+        def split(self, *args: Any, **kwargs: Any) -> tuple[Value, ...]: ...
+
+        def lstm(self, *args: Any, **kwargs: Any) -> tuple[Value, ...]: ...
+
+        def lstm_cell(self, *args: Any, **kwargs: Any) -> tuple[Value, ...]: ...
+
+        def gru(self, *args: Any, **kwargs: Any) -> tuple[Value, ...]: ...
+
     def input(self, name: str, dtype: DType, shape: Sequence[Any]) -> Value:
         value = super().input(name, dtype, shape)
         self._sources[value.name] = frozenset({name})
@@ -54,7 +66,7 @@ class FoldingBuilder(GraphBuilder):
         import numpy as np
 
         made = np.asarray(array, numpy_name(dtype))
-        value = self.constant(dtype, made.shape, data=write(made, dtype))
+        value = self.constant(dtype, made.shape, data=encode(made, dtype))
         self._known.setdefault(value.name, made)
         return value
 
@@ -73,15 +85,10 @@ class FoldingBuilder(GraphBuilder):
 
     def known(self, value: Value) -> Array | None:
         """The array of `value` if it is known or lies inline, else None."""
-        import numpy as np
-
         array = self._known.get(value.name)
         constant = self._constants.get(value.name)
         if array is None and constant is not None and constant.data is not None:
-            if value.dtype.bits == 4:
-                flat = unpack(constant.data, value.dtype)[: prod(ints(value))]
-            else:
-                flat = np.frombuffer(constant.data, np.dtype(value.dtype.value).newbyteorder("<"))
+            flat = decode(constant.data, value.dtype, prod(ints(value)))
             array = self._known[value.name] = flat.reshape(ints(value))
         return array
 
@@ -95,6 +102,11 @@ class FoldingBuilder(GraphBuilder):
         if array is None:
             raise NeedsValues(self.sources(value))
         return array
+
+    def data(self, value: Value) -> bytes | None:
+        """The bytes of an inline constant."""
+        constant = self._constants.get(value.name)
+        return None if constant is None else constant.data
 
     def size_of(self, source: str) -> int:
         """How many elements the input or weight has that `sources` names."""
@@ -149,8 +161,10 @@ class FoldingBuilder(GraphBuilder):
         import numpy as np
 
         assert op.reference is not None, f"{op.name=} has no reference"
-        named = {name: numpy_name(attr) if isinstance(attr, DType) else attr
-                 for name, attr in attrs.items()}  # fmt: skip
+        named: dict[str, Any] = {name: numpy_name(attr) if isinstance(attr, DType) else attr
+                                 for name, attr in attrs.items()}  # fmt: skip
+        if op.typed:
+            named["dtype"] = dtypes[0]
         with np.errstate(all="ignore"):
             made = op.reference(np, *arrays, **named)
         if op.several:

@@ -54,7 +54,7 @@ def GatherND(c: Call) -> Value:
     table = c.b.reshape(indices, (count, inner, where[-1]))
     rows = c.b.literal([[[row]] * inner for row in range(count)], indices.dtype)
     made = c.b.gather_nd(flat, c.b.concat([rows, table], 2))
-    return c.b.reshape(made, (*where[:-1], *shape[batch + where[-1]:]))
+    return c.b.reshape(made, (*where[:-1], *shape[batch + where[-1] :]))
 
 
 def coordinates(c: Call, indices: Value, axis: int, length: int) -> Value:
@@ -106,7 +106,7 @@ def scatter_nd(c: Call, x: Value, indices: Value, updates: Value, mode: str) -> 
     shape, depth = ints(x), ints(indices)[-1]
     count, places, inner = prod(ints(indices)[:-1]), prod(shape[:depth]), prod(shape[depth:])
     flat = c.b.reshape(indices, (count, depth))
-    steps = c.b.literal([prod(shape[axis + 1:depth]) for axis in range(depth)], I32)
+    steps = c.b.literal([prod(shape[axis + 1 : depth]) for axis in range(depth)], I32)
     sizes = c.b.literal(list(shape[:depth]), I32)
     flat = c.b.cast(flat, I32) if flat.dtype is not I32 else flat
     flat = c.b.where(c.b.lesser(flat, c.b.scalar(I32, 0)), c.b.add(flat, sizes), flat)
@@ -186,7 +186,7 @@ def Unique(c: Call) -> tuple[Value, ...]:
     if not c.int("sorted", 1):
         order = np.argsort(first)
         back = np.argsort(order)
-        values = np.take(values, order, axis or 0)
+        values = np.take(values, order, 0 if axis is None else axis)
         first, counts, inverse = first[order], counts[order], back[inverse]
     return (c.b.literal(values, c[0].dtype),
             *(c.b.literal(each, I64) for each in (first, inverse, counts)))  # fmt: skip

@@ -21,10 +21,9 @@ def matmul(c: Call, a: Value, b: Value) -> Value:
     left, right = ints(a), ints(b)
     if len(left) >= 2 and len(right) >= 2:
         if left[-1] == 0:
-            return c.do("Expand", c.b.scalar(a.dtype, 0), c.b.literal(
-                [*_batch(left, right), left[-2], right[-1]], DType.INT64))  # fmt: skip
-        made = c.b.matmul(a, b)
-        return made
+            shape = [*_batch(left, right), left[-2], right[-1]]
+            return c.b.expand(c.b.scalar(a.dtype, 0), shape)
+        return c.b.matmul(a, b)
     if len(left) == 1:
         a = c.b.reshape(a, (1, left[0]))
     if len(right) == 1:
@@ -70,7 +69,7 @@ def Einsum(c: Call) -> Value:
     values = [_diagonal(c, c[place], term) for place, term in enumerate(terms)]
     value, have = values[0]
     for place, (other, term) in enumerate(values[1:], 1):
-        later = "".join(terms[place + 1:]) + out
+        later = "".join(terms[place + 1 :]) + out
         value, have = _contract(c, value, have, other, term, later)
     axes = [axis for axis, letter in enumerate(have) if letter not in out]
     if axes:
@@ -93,7 +92,7 @@ def _subscripts(c: Call) -> tuple[list[str], str]:
 
     def spelt(place: int, term: str) -> str:
         count = c.rank(place) - len(term.replace("...", ""))
-        return term.replace("...", dots[len(dots) - count:] if count else "")
+        return term.replace("...", dots[len(dots) - count :] if count else "")
 
     full = [spelt(place, term) for place, term in enumerate(terms)]
     if not arrow:
@@ -112,13 +111,11 @@ def _diagonal(c: Call, value: Value, term: str) -> tuple[Value, str]:
             eye = [[float(i == j) for j in range(size)] for i in range(size)]
             only = c.b.mul(value, c.b.reshape(c.b.literal(eye, value.dtype), mask))
             value = c.b.reduce_sum(only, axes=[second])
-            term = term[:second] + term[second + 1:]
+            term = term[:second] + term[second + 1 :]
     return value, term
 
 
-def _contract(
-    c: Call, a: Value, have: str, b: Value, term: str, later: str
-) -> tuple[Value, str]:
+def _contract(c: Call, a: Value, have: str, b: Value, term: str, later: str) -> tuple[Value, str]:
     """a and b as one batched matrix product: letters of both and later, of one, and summed."""
     both = [x for x in have if x in term and x in later]
     summed = [x for x in have if x in term and x not in later]
@@ -134,9 +131,7 @@ def _contract(
     return c.b.reshape(made, [size[x] for x in letters]), "".join(letters)
 
 
-def _arranged(
-    c: Call, x: Value, have: str, groups: list[list[str]], size: dict[str, int]
-) -> Value:
+def _arranged(c: Call, x: Value, have: str, groups: list[list[str]], size: dict[str, int]) -> Value:
     """`x` with its axes in the order of `groups`, each group as one axis."""
     letters = [letter for group in groups for letter in group]
     order = [have.index(letter) for letter in letters]

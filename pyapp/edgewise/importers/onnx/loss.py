@@ -12,7 +12,7 @@ I64 = DType.INT64
 
 def _loss(c: Call, logs: Value, target: Value, weight: Value | None) -> Value:
     """-weight[t] log[t], as it is or reduced; targets of `ignore_index` weigh nothing."""
-    n, classes, *rest = ints(logs)
+    n, _classes, *rest = ints(logs)
     where = c.b.cast(target, I64)
     keep: Value | None = None
     if "ignore_index" in c.node.attributes:

@@ -176,7 +176,9 @@ def FusedMatMul(c: Call) -> Value:
 
 def _turned(c: Call, x: Value, matrix: int, batch: int) -> Value:
     order = list(range(len(x.shape)))
-    if batch and len(order) > 2:  # the first batch axis goes next to the last: [B, S, H] -> [S, B, H]
+    if (
+        batch and len(order) > 2
+    ):  # the first batch axis goes next to the last: [B, S, H] -> [S, B, H]
         order = [*order[1:-1], 0, order[-1]]
     if matrix and len(order) > 1:
         order[-2:] = order[:-3:-1]

@@ -17,6 +17,7 @@ from typing import Any
 from ...dtypes import DType
 from ...errors import FormatError
 from ...graph.graph import Value
+from .attention import heads, joined, repeated
 from .fold import ints
 from .registry import Call, onnx_op
 
@@ -26,7 +27,7 @@ LOWEST = {DType.FLOAT32: -3.4028234663852886e38, DType.FLOAT16: -65504.0}
 
 
 @dataclass(slots=True)
-class Heads:
+class Scene:
     """Queries [B, H, S, D], keys [B, G, T, D], values [B, G, T, E], and what bears on scores.
 
     added   values added to scores, each broadcasting to [B, H, S, T].
@@ -45,54 +46,29 @@ class Heads:
     sink: Value | None = None
 
 
-def attend(b: Any, heads: Heads) -> tuple[Value, Value]:
+def attend(c: Call, scene: Scene) -> tuple[Value, Value]:
     """The mixed values [B, H, S, E] and the probabilities [B, H, S, T]."""
-    batch, count, seq, size = ints(heads.q)
-    groups, keys = ints(heads.k)[1:3]
-    dtype = heads.q.dtype
-    k, v = heads.k, heads.v
-    if groups != count:
-        k, v = (_repeated(b, each, count) for each in (k, v))
-    scaled = b.mul(heads.q, b.scalar(dtype, heads.scale))
+    b, dtype = c.b, scene.q.dtype
+    batch, count, seq, _ = ints(scene.q)
+    groups, keys = ints(scene.k)[1:3]
+    k, v = (repeated(c, each, count // groups) for each in (scene.k, scene.v))
+    scaled = b.mul(scene.q, b.scalar(dtype, scene.scale))
     scores = b.matmul(scaled, b.transpose(k, (0, 1, 3, 2)))
-    if heads.softcap:
-        cap = b.scalar(dtype, heads.softcap)
+    if scene.softcap:
+        cap = b.scalar(dtype, scene.softcap)
         scores = b.mul(b.tanh(b.div(scores, cap)), cap)
-    for each in heads.added:
+    for each in scene.added:
         scores = b.add(scores, each)
-    for each in heads.allowed:
-        low = b.scalar(dtype, LOWEST[dtype] if heads.filter is None else heads.filter)
-        scores = b.where(each, scores, low if heads.filter is None else b.add(scores, low))
-    if heads.sink is not None:
-        column = b.expand(b.reshape(heads.sink, (1, count, 1, 1)), (batch, count, seq, 1))
+    for each in scene.allowed:
+        low = b.scalar(dtype, LOWEST[dtype] if scene.filter is None else scene.filter)
+        scores = b.where(each, scores, low if scene.filter is None else b.add(scores, low))
+    if scene.sink is not None:
+        column = b.expand(b.reshape(scene.sink, (1, count, 1, 1)), (batch, count, seq, 1))
         scores = b.concat([scores, column], 3)
     chances = b.softmax(scores, axis=3)
-    if heads.sink is not None:
+    if scene.sink is not None:
         chances = b.slice(chances, (0, 0, 0, 0), (batch, count, seq, keys))
     return b.matmul(chances, v), chances
-
-
-def _repeated(b: Any, x: Value, count: int) -> Value:
-    """Each head of keys once for every head of queries that shares it: [B, H, T, D]."""
-    batch, groups, keys, size = ints(x)
-    wide = (batch, groups, count // groups, keys, size)
-    spread = b.expand(b.reshape(x, (batch, groups, 1, keys, size)), wide)
-    made: Value = b.reshape(spread, (batch, count, keys, size))
-    return made
-
-
-def split_heads(b: Any, x: Value, count: int) -> Value:
-    """[B, S, H·D] -> [B, H, S, D]"""
-    batch, seq, hidden = ints(x)
-    made: Value = b.transpose(b.reshape(x, (batch, seq, count, hidden // count)), (0, 2, 1, 3))
-    return made
-
-
-def joined_heads(b: Any, x: Value) -> Value:
-    """[B, H, S, D] -> [B, S, H·D]"""
-    batch, count, seq, size = ints(x)
-    made: Value = b.reshape(b.transpose(x, (0, 2, 1, 3)), (batch, seq, count * size))
-    return made
 
 
 def causal(b: Any, seq: int, keys: int, past: int, window: int = -1) -> Value:
@@ -155,14 +131,14 @@ def RotaryEmbedding(c: Call) -> Value:
         count = c.int("num_heads", 0)
         if not count:
             count = c.shape(0)[2] // (2 * c.shape(2)[1])
-        x = split_heads(c.b, x, count)
+        x = heads(c, x, count)
     seq, positions = ints(x)[2], c[1]
     if prod(ints(positions)) == 1 and len(positions.shape) == 1:
         places = c.b.literal([list(range(seq))], positions.dtype)
         positions = c.b.add(places, c.b.reshape(positions, (1, 1)))
     cos, sin = _table(c, c[2], positions), _table(c, c[3], positions)
     made = rotated(c, x, cos, sin, interleaved=bool(c.int("interleaved", 0)), dims=dims)
-    return joined_heads(c.b, made) if flat else made
+    return joined(c, made) if flat else made
 
 
 @onnx_op("MultiHeadAttention", domain=MICROSOFT)
@@ -180,17 +156,17 @@ def MultiHeadAttention(c: Call) -> Sequence[Value | None]:
         k, v = b.concat([c[6], k], 2), b.concat([c[7], v], 2)
     seq, size = ints(q)[2:]
     keys = ints(k)[2]
-    heads = Heads(q, k, v, c.float("scale", 0.0) or 1 / sqrt(size))
-    heads.filter = c.float("mask_filter_value", -10000.0)
+    scene = Scene(q, k, v, c.float("scale", 0.0) or 1 / sqrt(size))
+    scene.filter = c.float("mask_filter_value", -10000.0)
     mask, added = c.get(4), c.get(5)
     if mask is not None:
-        heads.allowed = [_mask(c, mask, ints(q)[0], seq, keys)]
+        scene.allowed = [_mask(c, mask, ints(q)[0], seq, keys)]
     if added is not None:
-        heads.added = [added]
+        scene.added = [added]
     if c.int("unidirectional", 0):
-        heads.added = [*heads.added, _lowered(b, causal(b, seq, keys, past), q.dtype)]
-    mixed, chances = attend(b, heads)
-    return joined_heads(b, mixed), k, v, chances
+        scene.added = [*scene.added, _lowered(b, causal(b, seq, keys, past), q.dtype)]
+    mixed, chances = attend(c, scene)
+    return joined(c, mixed), k, v, chances
 
 
 def _unpacked(c: Call, count: int) -> tuple[Value, Value, Value]:
@@ -198,12 +174,12 @@ def _unpacked(c: Call, count: int) -> tuple[Value, Value, Value]:
     b, query = c.b, c[0]
     if len(query.shape) == 5:  # [B, S, H, 3, D]
         return tuple(_part(b, query, place) for place in range(3))  # type: ignore[return-value]
-    q, key = split_heads(b, query, count), c[1]
+    q, key = heads(c, query, count), c[1]
     if len(key.shape) == 5:  # [B, T, H, 2, D]
         return q, _part(b, key, 0), _part(b, key, 1)
     if len(key.shape) == 4:  # heads already
         return q, key, c[2]
-    return q, split_heads(b, key, count), split_heads(b, c[2], count)
+    return q, heads(c, key, count), heads(c, c[2], count)
 
 
 def _part(b: Any, packed: Value, place: int) -> Value:
@@ -267,7 +243,7 @@ def Attention(c: Call) -> Sequence[Value | None]:
         projected = b.add(projected, c[2])
     hidden = c.shape(1)[1] // 3
     sizes = c.ints("qkv_hidden_sizes") or (hidden, hidden, hidden)
-    q, k, v = (split_heads(b, each, count) for each in b.split(projected, sizes, axis=2))
+    q, k, v = (heads(c, each, count) for each in b.split(projected, sizes, axis=2))
     past, present = 0, None
     if c.get(4) is not None:
         past = c.shape(4)[3]
@@ -276,17 +252,17 @@ def Attention(c: Call) -> Sequence[Value | None]:
         present = b.concat([b.reshape(each, (1, *ints(each))) for each in (k, v)], 0)
     batch, _, seq, size = ints(q)
     keys = ints(k)[2]
-    heads = Heads(q, k, v, c.float("scale", 0.0) or 1 / sqrt(size))
-    heads.filter = c.float("mask_filter_value", -10000.0)
+    scene = Scene(q, k, v, c.float("scale", 0.0) or 1 / sqrt(size))
+    scene.filter = c.float("mask_filter_value", -10000.0)
     mask, added = c.get(3), c.get(5)
     if mask is not None:
-        heads.allowed = [_mask(c, mask, batch, seq, keys)]
+        scene.allowed = [_mask(c, mask, batch, seq, keys)]
     if added is not None:
-        heads.added = [added]
+        scene.added = [added]
     if c.int("unidirectional", 0):
-        heads.added = [*heads.added, _lowered(b, causal(b, seq, keys, past), q.dtype)]
-    mixed, _ = attend(b, heads)
-    return joined_heads(b, mixed), present
+        scene.added = [*scene.added, _lowered(b, causal(b, seq, keys, past), q.dtype)]
+    mixed, _ = attend(c, scene)
+    return joined(c, mixed), present
 
 
 def _half(b: Any, past: Value, place: int) -> Value:
@@ -325,36 +301,35 @@ def GroupQueryAttention(c: Call) -> Sequence[Value | None]:
         q, k = (rotated(c, each, cos, sin, interleaved=turn) for each in (q, k))
     k, v = cache.updated(c.get(3), k), cache.updated(c.get(4), v)
     keys = ints(k)[2]
-    heads = Heads(q, k, v, c.float("scale", 0.0) or 1 / sqrt(size))
-    heads.softcap = c.float("softcap", 0.0)
+    scene = Scene(q, k, v, c.float("scale", 0.0) or 1 / sqrt(size))
+    scene.softcap = c.float("softcap", 0.0)
     window = c.int("local_window_size", -1)
     sink = c.get(11)
     if sink is None and c.int("smooth_softmax", 0) == 1:
         sink = b.scalar(q.dtype, 0)
         sink = b.expand(b.reshape(sink, (1,)), (count,))
-    heads.sink = sink
+    scene.sink = sink
     added = c.get(10)
     if added is not None:
         wide = ints(added)
         if wide[-1] < keys:  # up to the total length; what lies behind is not seen
-            blank = b.literal(0, added.dtype)
-            rest = b.expand(b.reshape(blank, (1, 1, 1, 1)), (*wide[:3], keys - wide[3]))
+            rest = _blank(b, (*wide[:3], keys - wide[3]), added.dtype)
             added = b.concat([added, rest], 3)
-        heads.added = [added]
-    plain = not (heads.softcap or heads.added or sink is not None or window > 0)
+        scene.added = [added]
+    plain = not (scene.softcap or scene.added or sink is not None or window > 0)
     if batch == 1 and plain and c.int("causal", 1):
-        return _composite(b, heads, total - seq), k, v
-    heads.allowed = [cache.seen(keys, window, bool(c.int("causal", 1)))]
-    mixed, _ = attend(b, heads)
-    return joined_heads(b, mixed), k, v
+        return _composite(c, scene, total - seq), k, v
+    scene.allowed = [cache.seen(keys, window, bool(c.int("causal", 1)))]
+    mixed, _ = attend(c, scene)
+    return joined(c, mixed), k, v
 
 
-def _composite(b: Any, heads: Heads, past: int) -> Value:
+def _composite(c: Call, scene: Scene, past: int) -> Value:
     """The attention of one text by the composite: q [S, H, D] over k and v [T, G, D]."""
-    _, count, seq, size = ints(heads.q)
+    b, (_, count, seq, size) = c.b, ints(scene.q)
     q, k, v = (b.reshape(b.transpose(each, (0, 2, 1, 3)), (ints(each)[2], ints(each)[1], size))
-               for each in (heads.q, heads.k, heads.v))  # fmt: skip
-    made: Value = b.reshape(b.attention(q, k, v, past, heads.scale), (1, seq, count * size))
+               for each in (scene.q, scene.k, scene.v))  # fmt: skip
+    made: Value = b.reshape(b.attention(q, k, v, past, scene.scale), (1, seq, count * size))
     return made
 
 
@@ -362,11 +337,17 @@ def _grouped(c: Call, count: int, groups: int) -> tuple[Value, Value, Value]:
     """Query [B, H, S, D], key and value [B, G, S, D]; packed in one where there is no key."""
     b = c.b
     if c.get(1) is not None:
-        return (split_heads(b, c[0], count), split_heads(b, c[1], groups),
-                split_heads(b, c[2], groups))  # fmt: skip
+        return (heads(c, c[0], count), heads(c, c[1], groups),
+                heads(c, c[2], groups))  # fmt: skip
     size = c.shape(0)[2] // (count + 2 * groups)
     q, k, v = b.split(c[0], (count * size, groups * size, groups * size), axis=2)
-    return split_heads(b, q, count), split_heads(b, k, groups), split_heads(b, v, groups)
+    return heads(c, q, count), heads(c, k, groups), heads(c, v, groups)
+
+
+def _blank(b: Any, shape: tuple[int, ...], dtype: DType) -> Value:
+    zero = b.reshape(b.scalar(dtype, 0), (1,) * len(shape))
+    made: Value = b.expand(zero, shape)
+    return made
 
 
 class _Cache:
@@ -375,6 +356,9 @@ class _Cache:
     def __init__(self, c: Call, batch: int, seq: int, length: int, total: int) -> None:
         self.c, self.batch, self.seq, self.length = c, batch, seq, length
         self.keys = max(length, total)
+        if not seq <= total <= seq + length:
+            raise FormatError("total_sequence_length", got=str(total),
+                              need=f"{seq} to {seq + length}: new tokens after the past's")  # fmt: skip
         if batch == 1:
             self.past: Value = c.b.literal([[total - seq]], I32)
         elif total == seq:  # a first prompt: its texts are padded at their ends
@@ -382,8 +366,6 @@ class _Cache:
         else:
             lengths = c.b.reshape(c.b.cast(c[5], I32), (batch, 1))
             self.past = c.b.add(lengths, c.b.scalar(I32, 1 - seq))
-        if not 0 < seq <= total:
-            raise FormatError("total_sequence_length", got=str(total), need=f"at least {seq}")
 
     def _row(self, count: int) -> Value:
         made: Value = self.c.b.literal([list(range(count))], I32)
@@ -397,33 +379,20 @@ class _Cache:
         made: Value = self.c.b.add(self.past, self._row(self.seq))
         return made
 
-    def updated(self, old: Value | None, new: Value) -> Value:
-        """[B, G, T, D]: of the past the beginning, then what is new, then the past's rest."""
+    def updated(self, old: Any, new: Value) -> Value:
+        """[B, G, T, D]: the past's beginning, then what is new, then zeros."""
         b = self.c.b
-        past = self.c.b.known(self.past)
-        if old is None or self.length == 0:
-            return self._padded(new)
-        if past is not None:
-            start = int(past.max())
-            batch, groups, _, size = ints(old)
-            parts = [b.slice(old, (0, 0, 0, 0), (batch, groups, start, size))] if start else []
-            parts.append(new)
-            rest = self.length - start - self.seq
-            if rest > 0:
-                at = (0, 0, start + self.seq, 0)
-                parts.append(b.slice(old, at, (batch, groups, rest, size)))
-            made: Value = b.concat(parts, 2) if parts[1:] else new
-            return made
-        return self._gathered(old, new)
-
-    def _padded(self, new: Value) -> Value:
+        past = b.known(self.past)
+        if past is None:
+            return self._gathered(old, new)
+        start = int(past.max())
         batch, groups, seq, size = ints(new)
-        if seq == self.keys:
-            return new
-        import numpy as np
-
-        blank = self.c.b.literal(np.zeros((batch, groups, self.keys - seq, size)), new.dtype)
-        made: Value = self.c.b.concat([new, blank], 2)
+        parts = [new]
+        if start:
+            parts.insert(0, b.slice(old, (0, 0, 0, 0), (batch, groups, start, size)))
+        if self.keys > start + seq:
+            parts.append(_blank(b, (batch, groups, self.keys - start - seq, size), new.dtype))
+        made: Value = b.concat(parts, 2) if parts[1:] else new
         return made
 
     def _gathered(self, old: Value, new: Value) -> Value:
@@ -432,13 +401,15 @@ class _Cache:
         batch, groups, _, size = ints(new)
         both, places = b.concat([old, new], 2), self._row(self.keys)
         since = b.sub(places, self.past)  # [B, T]
-        fresh = b.logical_and(b.greater_or_equal(since, b.scalar(I32, 0)),
-                              b.lesser(since, b.scalar(I32, self.seq)))  # fmt: skip
+        fresh = b.greater_or_equal(since, b.scalar(I32, 0))
         kept = b.min(places, b.scalar(I32, self.length - 1))
-        source = b.where(fresh, b.add(since, b.scalar(I32, self.length)), kept)
+        last = b.scalar(I32, self.seq - 1)
+        source = b.where(fresh, b.add(b.min(since, last), b.scalar(I32, self.length)), kept)
+        held = b.reshape(b.lesser_or_equal(since, last), (batch, 1, self.keys, 1))
         wide = b.expand(b.reshape(source, (batch, 1, self.keys, 1)),
                         (batch, groups, self.keys, size))  # fmt: skip
         made: Value = b.gather_elements(both, wide, axis=2)
+        made = b.where(held, made, b.scalar(new.dtype, 0))
         return made
 
     def seen(self, keys: int, window: int, is_causal: bool) -> Value:

@@ -91,7 +91,9 @@ def _as2d(c: Call, x: Value) -> Value:
     return c.b.reshape(x, (*ints(x)[:2], 1, *ints(x)[2:])) if len(x.shape) == 3 else x
 
 
-def _pool2d(c: Call, method: str, x: Value, w: Windows, before: list[int], after: list[int]) -> Value:
+def _pool2d(
+    c: Call, method: str, x: Value, w: Windows, before: list[int], after: list[int]
+) -> Value:
     """WebNN's pool, over two axes or one."""
     one = [1] * (2 - len(w.shape))
     none = [0] * (2 - len(w.shape))

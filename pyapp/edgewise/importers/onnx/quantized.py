@@ -74,9 +74,7 @@ def quantize(
     return made
 
 
-def dequantize(
-    c: Call, x: Value, scale: Value, zero: Value | None = None, axis: int = 1
-) -> Value:
+def dequantize(c: Call, x: Value, scale: Value, zero: Value | None = None, axis: int = 1) -> Value:
     """Integers `x` as floats of the scale's type."""
     scale = fit_scale(c, x, scale, axis)
     zero = _zero(c, x.dtype, scale) if zero is None else fit_scale(c, x, zero, axis)

@@ -6,6 +6,7 @@ op_resize.py). Linear resizing of two axes the usual way is WebNN's own `resampl
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import ceil, floor, prod
 from typing import TYPE_CHECKING
 
@@ -129,10 +130,10 @@ class _Plan:
     def _along(self, x: Value, matrix: Array, axis: int) -> Value:
         """`matrix` [out, in] applied to an axis of `x`."""
         c, shape = self.c, ints(x)
-        before, after = prod(shape[:axis]), prod(shape[axis + 1:])
+        before, after = prod(shape[:axis]), prod(shape[axis + 1 :])
         flat = c.b.reshape(x, (before, shape[axis], after))
         made = c.b.matmul(c.b.literal(matrix[None], x.dtype), flat)
-        return c.b.reshape(made, (*shape[:axis], matrix.shape[0], *shape[axis + 1:]))
+        return c.b.reshape(made, (*shape[:axis], matrix.shape[0], *shape[axis + 1 :]))
 
     def _coordinates(self, n: int, out: int, scale: float, ends: tuple[float, float]) -> Array:
         """Where in the input each output element lies."""
@@ -163,12 +164,13 @@ class _Plan:
     def _rounded(self, at: Array, n: int) -> Array:
         import numpy as np
 
-        rounded = {
+        modes: dict[str, Callable[[Array], Array]] = {
             "floor": np.floor, "ceil": np.ceil,
             "round_prefer_floor": lambda x: np.ceil(x - 0.5),
             "round_prefer_ceil": lambda x: np.floor(x + 0.5),
-        }[self.rounding](at)  # fmt: skip
-        return np.clip(rounded, 0, n - 1).astype(np.int32)
+        }  # fmt: skip
+        places: Array = np.clip(modes[self.rounding](at), 0, n - 1).astype(np.int32)
+        return places
 
     def _weights(self, at: Array, n: int, scale: float) -> Array:
         """The matrix [out, in] of what each input element adds."""
@@ -181,7 +183,7 @@ class _Plan:
             low, high = ceil(x - half), floor(x + half)
             near = np.arange(low, high + 1)
             weights = self._kernel((near - x) * stretch)
-            if self.outside or self.antialias and self.mode == "cubic" and self.outside:
+            if self.outside:
                 weights = np.where((near < 0) | (near >= n), 0, weights)
             if self.outside or self.antialias:
                 weights = weights / weights.sum()
@@ -193,8 +195,10 @@ class _Plan:
 
         x = np.abs(distance)
         if self.mode == "linear":
-            return np.maximum(0, 1 - x)
+            triangle: Array = np.maximum(0, 1 - x)
+            return triangle
         a = self.cubic
         near = ((a + 2) * x - (a + 3)) * x * x + 1
         far = ((x - 5) * x + 8) * x * a - 4 * a
-        return np.where(x <= 1, near, np.where(x < 2, far, 0))
+        curve: Array = np.where(x <= 1, near, np.where(x < 2, far, 0))
+        return curve

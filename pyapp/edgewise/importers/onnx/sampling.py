@@ -31,7 +31,7 @@ def sample(c: Call, x: Value, taps: list[list[Tap]]) -> Value:
     for choice in product(*taps):
         flat, weight = images, None
         for axis, (place, share) in enumerate(choice):
-            step = c.b.scalar(F32, prod(sizes[axis + 1:]))
+            step = c.b.scalar(F32, prod(sizes[axis + 1 :]))
             flat = c.b.add(flat, c.b.mul(place, step))
             weight = share if weight is None else c.b.mul(weight, share)
         assert weight is not None, "a point has axes"
@@ -143,12 +143,11 @@ class _Grid:
 
 def _cubic(c: Call, x: Value, a: float = -0.75) -> Value:
     """The cubic convolution's weight at a distance of 0 to 2."""
-    number = lambda value: c.b.scalar(F32, value)  # noqa: E731
     square = c.b.mul(x, x)
     near = c.b.linear(c.b.mul(square, c.b.linear(x, alpha=a + 2, beta=-(a + 3))), beta=1)
     inner = c.b.linear(c.b.mul(x, c.b.linear(x, alpha=a, beta=-5 * a)), beta=8 * a)
     far = c.b.linear(c.b.mul(x, inner), beta=-4 * a)
-    return c.b.where(c.b.lesser_or_equal(x, number(1)), near, far)
+    return c.b.where(c.b.lesser_or_equal(x, c.b.scalar(F32, 1)), near, far)
 
 
 @onnx_op("AffineGrid", since=20)

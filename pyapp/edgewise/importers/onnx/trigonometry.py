@@ -101,5 +101,3 @@ def Atanh(c: Call) -> Value:
     one = b.scalar(x.dtype, 1)
     large = b.mul(b.log(b.div(b.add(one, x), b.sub(one, x))), b.scalar(x.dtype, 0.5))
     return _small(b, x, 0.2, _series(b, x, [1, 1 / 3, 1 / 5, 1 / 7, 1 / 9]), large)
-
-

@@ -70,8 +70,13 @@ def most(size: Size) -> int:
 
 
 def nbytes_of(value: Value) -> int:
-    """Bytes of a value at its bound as the host sees it, rounded up to whole words."""
-    return -(-value.dtype.nbytes(n_elements(value.shape)) // 4) * 4
+    """Bytes of a value at its bound as the host sees it, in whole words."""
+    return words(value.dtype.nbytes(n_elements(value.shape)))
+
+
+def words(nbytes: int) -> int:
+    """Bytes rounded up to whole words; at least one, as no binding is empty."""
+    return max(-(-nbytes // 4), 1) * 4
 
 
 @dataclass(slots=True)
@@ -276,8 +281,7 @@ class Program:
             return self.temporaries[name]
         if name in self.homes:
             return nbytes_of(self.graph.values[name])
-        nbytes = n_elements(self.graph.values[name].shape) * self.storage(name).nbytes
-        return -(-nbytes // 4) * 4
+        return words(n_elements(self.graph.values[name].shape) * self.storage(name).nbytes)
 
     def _binding(self, operand: str | Binding, memory: Memory) -> Binding:
         if isinstance(operand, Binding):
