@@ -1,4 +1,4 @@
-"""The browser's own WebNN from Python in the page: models with symbols, in parts, and the vectors."""
+"""The browser's own WebNN from Python in the page: models with symbols, in parts; vectors."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_vectors(python: PythonPage, engine: Engine) -> None:
             cases.setdefault(case.name.split("-")[0], []).append(case)
     assert sum(map(len, cases.values())) >= 1072
     wrong = {}
-    for operator, several in cases.items():
+    for several in cases.values():
         given = [(print_graph(case.graph), case.inputs) for case in several]
         for case, got in zip(several, python.run(VECTORS, cases=given), strict=True):
             verdict = got if isinstance(got, str) else judged(case, got)
