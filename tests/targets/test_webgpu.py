@@ -15,7 +15,7 @@ from edgewise.host.native import NativeDevice
 from edgewise.ops.base import OPS
 from edgewise.plan.plan import from_json
 from edgewise.targets.device import DeviceFacts
-from edgewise.targets.webgpu.compile import LOWERINGS, compile_plan
+from edgewise.targets.webgpu.compile import LOWERINGS, STRUCTURED, compile_plan
 from tests.targets.cases import Array, Case, all_cases, check
 
 CASES = all_cases()
@@ -58,11 +58,16 @@ def test_kernel_equals_decomposition(device: NativeDevice, case: Case) -> None:
     check(case, run(device, case, replace(device.facts, limits=limits)))
 
 
-TUNED = [case for case in CASES if case.name.startswith(("quantized", "attention"))]
+TUNED = [
+    (case, size)
+    for size in (0, 4)
+    for case in CASES
+    if case.name.startswith(("quantized", "attention"))
+    or (size == 0 and any(node.op in STRUCTURED for node in case.graph.nodes))
+]
 
 
-@pytest.mark.parametrize("case", TUNED, ids=lambda case: case.name)
-@pytest.mark.parametrize("subgroups", [0, 4])
+@pytest.mark.parametrize(("case", "subgroups"), TUNED, ids=lambda each: getattr(each, "name", each))
 def test_kernel_as_tuned_for_a_gpu(device: NativeDevice, case: Case, subgroups: int) -> None:
     """Tiles in workgroup memory; lanes of a row add up there or in a subgroup."""
     assert device.facts.subgroup_min >= subgroups, "the adapter has smaller subgroups"
@@ -82,7 +87,7 @@ def test_what_has_no_kernel_is_named_at_once(
 ) -> None:
     case = CASES[0]
     for name in ("warp", "fold"):
-        monkeypatch.setitem(OPS, name, replace(OPS["matmul"], name=name))
+        monkeypatch.setitem(OPS, name, replace(OPS["softmax"], name=name, decompose=None))
     nodes = tuple(replace(node, op=op) for node in case.graph.nodes for op in ("warp", "fold"))
     with pytest.raises(UnsupportedError, match="fold, warp"):
         compile_plan(

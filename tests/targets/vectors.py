@@ -17,9 +17,6 @@ from tests.ops import webnn_vectors
 from tests.ops.webnn_vectors import Array, Json
 
 TYPES = {each.value for each in DType}
-#: What the vectors call by an older name.
-RENAMED = {"roundingType": "outputShapeRounding", "type": "dataType"}
-LARGEST = 1 << 22  # elements; what is larger tries memory, not arithmetic
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +94,9 @@ def vector(name: str, case: Json) -> Vector:
 
     for step in case["ops"]:
         row = OPS[step["op"]]
-        # the suite's names of positional arguments are its own
-        named = dict(zip(map(snake, row.order), map(given, step["args"].values()), strict=False))
-        options = step.get("options") or {}
-        named |= {snake(RENAMED.get(n, n)): given(arg) for n, arg in options.items()}
-        known = {snake(n) for n in row.order}
-        assert set(named) <= known, f"{set(named) - known=} of {row.name}"
-        made = getattr(builder, row.method)(**named)
+        required = [given(arg) for arg in step["args"].values()]
+        options = {snake(n): given(arg) for n, arg in (step.get("options") or {}).items()}
+        made = getattr(builder, row.method)(*required, **options)
         names = step.get("outputs") or [step["output"]]
         values.update(zip(names, made if isinstance(made, tuple) else (made,), strict=True))
     for each in case["expected"]:

@@ -79,8 +79,8 @@ def test_the_work_for_a_token_does_not_grow_with_the_text(tokenizer: CPythonToke
     longest = 0
 
     class Counting:
-        def encode(self, text: str) -> list[int]:
-            return tokenizer.encode(text)
+        def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
+            return tokenizer.encode(text, add_special_tokens=add_special_tokens)
 
         def decode(self, ids: Sequence[int]) -> str:
             nonlocal longest

@@ -288,7 +288,9 @@ class NativeExecutable:
             buffer.destroy()
 
     def _put(self, buffer: int, at: int, data: bytes | memoryview) -> None:
-        """Write whole words; the queue takes no other sizes."""
+        """Write whole words; the queue takes no other sizes, and not none."""
+        if not len(data):
+            return
         whole = data if len(data) % 4 == 0 else bytes(data) + bytes(-len(data) % 4)
         with _live():
             self._device.queue.write_buffer(self._buffers[buffer], at, whole)

@@ -48,12 +48,13 @@ class PartsExecutable:
 
     def __init__(self, plan: PartsPlan, parts: Sequence[Executable]) -> None:
         self._plan, self._parts = plan, parts
-        # the part that gives each value; inputs that are outputs too are kept here
+        # what gives each value, and its bytes
         self._makers = {
-            value: executable
+            value: (executable, nbytes)
             for part, executable in zip(plan.parts, parts, strict=True)
-            for value in part.outputs
+            for value, nbytes in part.outputs.items()
         }
+        # inputs that are outputs too
         self._echoed: dict[str, bytes] = {}
         self.nbytes = sum(part.nbytes for part in parts)
         before = [sum(each.nbytes for each in parts[:index]) for index in range(len(parts))]
@@ -76,17 +77,19 @@ class PartsExecutable:
         value = self._plan.outputs.get(name)
         if value is None:
             raise InputError("no such output", got=repr(name), need=str(list(self._plan.outputs)))
-        if value in self._makers:
-            return await self._makers[value].read(value)
-        return self._echoed[value]
+        return await self._made(value) if value in self._makers else self._echoed[value]
 
     async def run(self, program: str, bindings: Mapping[str, int]) -> None:
         """Run the parts in order."""
         for part, executable in self._loaded():
             for value in part.inputs:
                 if value in self._makers:
-                    await executable.write(value, await self._makers[value].read(value))
+                    await executable.write(value, await self._made(value))
             await executable.run(program, bindings)
+
+    async def _made(self, value: str) -> bytes:
+        executable, nbytes = self._makers[value]
+        return (await executable.read(value))[:nbytes]
 
     def _loaded(self) -> list[tuple[PartPlan, Executable]]:
         return list(zip(self._plan.parts, self._parts, strict=True))

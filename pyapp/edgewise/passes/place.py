@@ -68,6 +68,11 @@ def place(graph: Graph, refused: Mapping[str, str], *, target: str, rest: str | 
         if node.outputs[0] in away
     ]
     parts, crossing = _parts(graph, stages, target, rest or target)
+    n_away, n_nodes = len(away), len(graph.nodes)
+    text = f"did put {n_nodes - n_away} nodes on {target}"
+    if away:
+        text += f" and {n_away} on {rest}, in {len(parts)} parts; {crossing} bytes cross in a run"
+    notes.append(Note("place", graph.name, text))
     return Placement(parts, graph.outputs, crossing, tuple(notes))
 
 

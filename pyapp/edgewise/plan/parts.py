@@ -2,7 +2,7 @@
 
     {"format": "edgewise-parts/1", "target": …, "inputs": [name, …], "outputs": {public: value},
      "parts": [{"target": …, "plan": the part's own plan as text, "inputs": [value, …],
-                "outputs": [value, …]}, …]}
+                "outputs": {value: bytes}}, …]}
 
 A part's plan calls its inputs and outputs by the values' names. An output of the whole may be one
 of its inputs.
@@ -21,12 +21,15 @@ FORMAT = "edgewise-parts/1"
 
 @dataclass(frozen=True, slots=True)
 class PartPlan:
-    """One part: what runs it, its plan's text, and the values that it takes and gives."""
+    """One part: what runs it, its plan's text, and the values that it takes and gives.
+
+    outputs  value -> its bytes; a device may give more, up to its buffer's end
+    """
 
     target: str
     plan: str
     inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    outputs: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,12 @@ class PartsPlan:
     def to_json(self) -> str:
         """One line of JSON."""
         parts = [
-            {"target": p.target, "plan": p.plan, "inputs": p.inputs, "outputs": p.outputs}
+            {
+                "target": p.target,
+                "plan": p.plan,
+                "inputs": p.inputs,
+                "outputs": dict(p.outputs),
+            }
             for p in self.parts
         ]
         return json.dumps({
@@ -56,7 +64,7 @@ class PartsPlan:
         if data.get("format") != FORMAT:
             raise FormatError("a plan in parts", got=repr(data.get("format")), need=FORMAT)
         parts = tuple(
-            PartPlan(each["target"], each["plan"], tuple(each["inputs"]), tuple(each["outputs"]))
+            PartPlan(each["target"], each["plan"], tuple(each["inputs"]), each["outputs"])
             for each in data["parts"]
         )
         return PartsPlan(data["target"], tuple(data["inputs"]), data["outputs"], parts)

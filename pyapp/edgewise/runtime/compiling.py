@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 
 from .. import debug
+from ..dims import evaluate
 from ..errors import EdgewiseError, PlanError, UnsupportedError
 from ..graph.graph import Graph, specialise
+from ..ops.base import Op
 from ..passes.base import Note
 from ..passes.place import Part, Placement
 from ..plan.parts import PartPlan, PartsPlan
 from ..plan.plan import Plan
 from ..targets.device import DeviceFacts
 from ..targets.reference_plan import Tensor, reference_plan
-from ..targets.webgpu.compile import compile_plan
+from ..targets.webgpu.compile import KNOWN, compile_plan
 from ..targets.webnn.divide import divide
 from ..targets.webnn.emit import emit
 from ..targets.webnn.facts import WebnnFacts
@@ -48,7 +51,7 @@ class Compiled:
     nbytes        memory that the plan holds once it is loaded
     peak_nbytes   the most that it holds at once, while its weights come
     live_nbytes   of intermediate tensors, at most
-    notes         which operators share a kernel or a part, which do not, and why
+    notes         which operators share a kernel or run elsewhere, which do not, and why
     """
 
     text: str
@@ -100,6 +103,11 @@ def compile_for(
 def usable(facts: DeviceFacts) -> frozenset[str]:
     """The features that plans may use: a software adapter's subgroups are slower than none."""
     return facts.features - {"subgroups"} if facts.fallback else facts.features
+
+
+def supports(target: str, op: Op) -> bool:
+    """Whether a target runs an operator, by a kernel or by its decomposition."""
+    return target == "reference" or op.name in KNOWN or op.decompose is not None
 
 
 def webgpu_plan(
@@ -160,9 +168,17 @@ def _part(
     return Compiled(plan.to_json(), {"main": len(plan.calls)}, 0, plan.nbytes, plan.nbytes, 0)
 
 
+def _output_nbytes(graph: Graph) -> dict[str, int]:
+    values = {public: graph.values[name] for public, name in graph.outputs.items()}
+    return {
+        public: value.dtype.nbytes(prod(evaluate(dim, {}) for dim in value.shape))
+        for public, value in values.items()
+    }
+
+
 def _joined(graph: Graph, placed: Placement, made: Sequence[Compiled]) -> Compiled:
     parts = tuple(
-        PartPlan(part.target, each.text, part.graph.inputs, tuple(part.graph.outputs))
+        PartPlan(part.target, each.text, part.graph.inputs, _output_nbytes(part.graph))
         for part, each in zip(placed.parts, made, strict=True)
     )
     text = PartsPlan("webnn", graph.inputs, placed.outputs, parts).to_json()
@@ -175,5 +191,5 @@ def _joined(graph: Graph, placed: Placement, made: Sequence[Compiled]) -> Compil
         sum(each.nbytes for each in made),
         max(n + each.peak_nbytes for n, each in zip(held, made, strict=True)),
         sum(each.live_nbytes for each in made),
-        placed.notes,
+        (*placed.notes, *(note for each in made for note in each.notes)),
     )

@@ -34,6 +34,9 @@ class Encoder:
         self, host: Host, manifest: Manifest, graph: Graph, target: Target, model: Model
     ) -> None:
         self.limit = graph.symbols["seq"]
+        width = graph.values[graph.outputs[VECTOR]].shape[-1]
+        assert isinstance(width, int), f"{width=}"
+        self.width = width
         self._host, self._manifest, self._graph = host, manifest, graph
         self._target, self._model = target, model
 
@@ -77,8 +80,7 @@ class Encoder:
         found = await self._run(inputs, {"batch": len(texts), "seq": longest})
         values = array("f")
         values.frombytes(found if isinstance(found, bytes) else found.tobytes())
-        width = len(values) // len(texts)
-        return [values[at : at + width] for at in range(0, len(values), width)]
+        return [values[at : at + self.width] for at in range(0, len(values), self.width)]
 
     async def _run(self, inputs: Mapping[str, bytes], bindings: Mapping[str, int]) -> Any:
         try:
@@ -108,4 +110,3 @@ def build_graph(manifest: Manifest) -> Graph:
 async def _load(host: Host, manifest: Manifest, graph: Graph, target: Target) -> Model:
     weights = WeightFile(manifest.segments)
     return await Model.load(host, graph, manifest.tensors, weights, target=target)
-

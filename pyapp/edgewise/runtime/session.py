@@ -252,6 +252,7 @@ async def fetch(
     host: Host, manifest: Manifest, on_progress: Callable[[Progress], None]
 ) -> Manifest:
     """Download what of a model the store lacks; see `store.download`."""
+
     def report(p: store_progress.Progress) -> None:
         on_progress(Progress("download", p.done_nbytes, p.total_nbytes, p.rate, p.seconds_left))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ...graph.graph import Value
 from .fold import ints
 from .registry import Call, onnx_op
@@ -61,7 +63,7 @@ def Gelu(c: Call) -> Value:
 
 def gelu_tanh(c: Call, x: Value) -> Value:
     """x/2 (1 + tanh(sqrt(2/π) (x + 0.044715 x³)))."""
-    number = lambda value: c.b.scalar(x.dtype, value)  # noqa: E731
+    number = partial(c.b.scalar, x.dtype)
     cube = c.b.mul(c.b.mul(x, x), x)
     inner = c.b.mul(number(0.7978845608028654), c.b.add(x, c.b.mul(number(0.044715), cube)))
     return c.b.mul(c.b.mul(number(0.5), x), c.b.add(number(1), c.b.tanh(inner)))
@@ -104,7 +106,7 @@ def ThresholdedRelu(c: Call) -> Value:
 def Shrink(c: Call) -> Value:
     """Nothing within ±lambd, and what is outside comes `bias` nearer to 0."""
     x, bias, limit = c[0], c.float("bias", 0), c.float("lambd", 0.5)
-    number = lambda value: c.b.scalar(x.dtype, value)  # noqa: E731
+    number = partial(c.b.scalar, x.dtype)
     above = c.b.where(c.b.greater(x, number(limit)), c.b.sub(x, number(bias)), number(0))
     return c.b.where(c.b.lesser(x, number(-limit)), c.b.add(x, number(bias)), above)
 
@@ -168,6 +170,8 @@ def Hardmax_13(c: Call) -> Value:
 def _hardmax(c: Call, x: Value, axis: int) -> Value:
     best = c.b.arg_max(x, axis, keep_dimensions=True)
     count = ints(x)[axis]
-    places = c.b.reshape(c.b.arange(best.dtype, count),
-                         [count if each == axis else 1 for each in range(len(x.shape))])  # fmt: skip
+    places = c.b.reshape(
+        c.b.arange(best.dtype, count),
+        [count if each == axis else 1 for each in range(len(ints(x)))],
+    )
     return c.b.cast(c.b.equal(best, places), x.dtype)

@@ -140,9 +140,9 @@ def _margins(
     before, after = [0] * rank, [0] * rank
     for axis, size in enumerate(want[-rank:]):
         total = full[axis] - size
-        half = total // 2
-        before[axis] = half if mode != "SAME_LOWER" else total - half
-        after[axis] = total - before[axis]
+        less = max(0, total) // 2
+        before[axis] = less if mode == "SAME_UPPER" else max(0, total) - less
+        after[axis] = total - before[axis]  # below 0: zeros at the end
     return before, after
 
 
@@ -150,20 +150,22 @@ def _transposed(
     c: Call, x: Value, filter: Value, bias: Value | None, strides: list[int], dilations: list[int],
     before: list[int], after: list[int], extra: list[int],
 ) -> Value:  # fmt: skip
-    groups = c.int("group", 1)
-    # margins less than 0 are zeros after the fact; WebNN wants extra below the stride
-    cut_before, cut_after = [max(0, p) for p in before], [max(0, p) for p in after]
+    # margins below 0 are zeros after the fact; WebNN wants extra below the stride
     late = [max(0, e - s + 1) for e, s in zip(extra, strides, strict=True)]
-    fits = [e - f for e, f in zip(extra, late, strict=True)]
-    made = c.b.conv_transpose2d(
-        x, filter, bias=bias, padding=interleaved(cut_before, cut_after), strides=strides,
-        dilations=dilations, output_padding=fits, groups=groups,
-    )  # fmt: skip
     low = [max(0, -p) for p in before]
     high = [max(0, -p) + f for p, f in zip(after, late, strict=True)]
-    if bias is None or not any([*low, *high]):
-        return padded(c, made, [0, 0, *low], [0, 0, *high], "constant", 0)
-    raise c.unsupported("an output wider than the filter reaches, with a bias")
+    wider = any([*low, *high])
+    made = c.b.conv_transpose2d(
+        x, filter, bias=None if wider else bias,
+        padding=interleaved([max(0, p) for p in before], [max(0, p) for p in after]),
+        strides=strides, dilations=dilations,
+        output_padding=[e - f for e, f in zip(extra, late, strict=True)],
+        groups=c.int("group", 1),
+    )  # fmt: skip
+    if not wider:
+        return made
+    made = padded(c, made, [0, 0, *low], [0, 0, *high], "constant", 0)
+    return made if bias is None else c.b.add(made, c.b.reshape(bias, (1, ints(bias)[0], 1, 1)))
 
 
 def _by_zeros(c: Call, x: Value, filter: Value, bias: Value | None, *how: Any) -> Value:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 from ...dtypes import DType
 from ...graph.graph import Value
-from .arrays import CODES, DTYPES
+from .arrays import CODES, DTYPES, NUMPY
 from .fold import ints
 from .registry import Call, onnx_op
 
@@ -230,14 +230,10 @@ def CastLike(c: Call) -> Value:
 @onnx_op("BitCast", since=26)
 def BitCast(c: Call) -> Value:
     """The same bits as another type. WebNN cannot: computed here from the input's value."""
-    import numpy as np
-
-    from .arrays import NUMPY
-
     dtype, onnx = c.dtype("to", 0)
     c.types[0] = onnx
-    array = c.array(0).astype(NUMPY[c.type_of(0)])
-    return c.b.literal(np.ascontiguousarray(array).view(NUMPY[onnx]), dtype)
+    bits = c.array(0).astype(NUMPY[c.type_of(0)]).reshape(-1).view(NUMPY[onnx])
+    return c.b.literal(bits.reshape(c.shape(0)), dtype)
 
 
 def _bits(c: Call, method: str) -> Value:
@@ -264,7 +260,7 @@ def _bits(c: Call, method: str) -> Value:
 for _name, _method in (
     ("BitwiseAnd", "logical_and"), ("BitwiseOr", "logical_or"), ("BitwiseXor", "logical_xor"),
 ):  # fmt: skip
-    onnx_op(_name, since=18)(lambda c, method=_method: _bits(c, method))
+    onnx_op(_name, since=18)(partial(_bits, method=_method))
 
 
 @onnx_op("BitwiseNot", since=18)

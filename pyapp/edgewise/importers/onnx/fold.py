@@ -7,7 +7,7 @@ small constant (`known`), and for every other value the inputs and weights that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,18 @@ class FoldingBuilder(GraphBuilder):
         self._known: dict[str, Array] = {}
         self._sources: dict[str, frozenset[str]] = {}
         self._weights: dict[str, Value] = {}
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Callable[..., Value]: ...
+
+        def split(self, *args: Any, **kwargs: Any) -> tuple[Value, ...]: ...
+
+        def lstm(self, *args: Any, **kwargs: Any) -> tuple[Value, ...]: ...
+
+        def lstm_cell(self, *args: Any, **kwargs: Any) -> tuple[Value, ...]: ...
+
+        def gru(self, *args: Any, **kwargs: Any) -> tuple[Value, ...]: ...
 
     def input(self, name: str, dtype: DType, shape: Sequence[Any]) -> Value:
         value = super().input(name, dtype, shape)
@@ -90,6 +102,11 @@ class FoldingBuilder(GraphBuilder):
         if array is None:
             raise NeedsValues(self.sources(value))
         return array
+
+    def data(self, value: Value) -> bytes | None:
+        """The bytes of an inline constant."""
+        constant = self._constants.get(value.name)
+        return None if constant is None else constant.data
 
     def size_of(self, source: str) -> int:
         """How many elements the input or weight has that `sources` names."""
@@ -144,8 +161,10 @@ class FoldingBuilder(GraphBuilder):
         import numpy as np
 
         assert op.reference is not None, f"{op.name=} has no reference"
-        named = {name: numpy_name(attr) if isinstance(attr, DType) else attr
-                 for name, attr in attrs.items()}  # fmt: skip
+        named: dict[str, Any] = {name: numpy_name(attr) if isinstance(attr, DType) else attr
+                                 for name, attr in attrs.items()}  # fmt: skip
+        if op.typed:
+            named["dtype"] = dtypes[0]
         with np.errstate(all="ignore"):
             made = op.reference(np, *arrays, **named)
         if op.several:

@@ -15,6 +15,7 @@ from ...arrays import encode
 from ...dtypes import DType
 from ...errors import EdgewiseError, FormatError, UnsupportedError
 from ...formats.onnx import (
+    OnnxAttribute,
     OnnxFunction,
     OnnxGraph,
     OnnxModel,
@@ -22,14 +23,16 @@ from ...formats.onnx import (
     OnnxReference,
     OnnxTensor,
 )
+from ...formats.onnx_schema import body, has_body
 from ...graph.graph import Graph, Source, Value
 from .arrays import NAMES, SOURCES, dtype_of, read
 from .fold import FoldingBuilder, NeedsValues, ints
-from .registry import Call, Function, find
+from .registry import Call, find
 
 if TYPE_CHECKING:
     from .arrays import Array
 
+MAX_DEPTH = 32  # of functions that call functions
 #: An inline tensor of up to this many bytes takes part in folding.
 SMALL_NBYTES = 1 << 16
 
@@ -79,6 +82,14 @@ def import_onnx(
     that cannot be done, FormatError for a model that is not well-formed.
     """
     return Importer(model, values or {}).run(shapes)
+
+
+def check_operators(model: OnnxModel) -> None:
+    """Raise UnsupportedError that names every operator of `model` that cannot be done.
+
+    Those of branches and bodies are left for later: one that is never run may stay unknown.
+    """
+    Importer(model, {}).check(model.graph.nodes, Scope(model.opsets))
 
 
 class Scope:
@@ -212,10 +223,10 @@ class Importer:
     def check(self, nodes: Sequence[OnnxNode], scope: Scope) -> None:
         """Raise UnsupportedError that names every operator among `nodes` that cannot be done."""
         missing: dict[str, list[str]] = {}
-        for node in self._every(nodes, ()):
-            opset = scope.opsets.get(node.domain, 0)
+        for node, opsets in self._every(nodes, scope.opsets, ()):
+            opset = opset_of(node.domain, opsets)
             name = f"{node.domain or 'ai.onnx'}.{node.op_type} (opset {opset})"
-            if self._meaning(node, scope.opsets) is None:
+            if not self._known(node, opset):
                 missing.setdefault(name, []).append(node.name or ", ".join(node.outputs))
         if missing:
             found = "; ".join(f"{name} at {', '.join(nodes[:3])}{' …' if nodes[3:] else ''}"
@@ -224,22 +235,27 @@ class Importer:
                                    where=self.model.graph.name)  # fmt: skip
 
     def _every(
-        self, nodes: Sequence[OnnxNode], inside: tuple[tuple[str, str], ...]
-    ) -> Iterable[OnnxNode]:
+        self,
+        nodes: Sequence[OnnxNode],
+        opsets: Mapping[str, int],
+        inside: tuple[tuple[str, str], ...],
+    ) -> Iterable[tuple[OnnxNode, Mapping[str, int]]]:
         """`nodes`, and instead of a model's own function what is in it."""
         for node in nodes:
             key = (node.domain, node.op_type)
+            function = self.functions.get(key)
             if key in inside:
                 raise FormatError(f"function {node.op_type!r}", got="a call of itself", need="none")
-            if key in self.functions:
-                yield from self._every(self.functions[key].nodes, (*inside, key))
+            if function is None:
+                yield node, opsets
             else:
-                yield node
+                yield from self._every(function.nodes, function.opsets, (*inside, key))
 
-    def _meaning(self, node: OnnxNode, opsets: Mapping[str, int]) -> Function | OnnxFunction | None:
-        domain = "" if node.domain == "ai.onnx" else node.domain
-        own = self.functions.get((node.domain, node.op_type))
-        return own or find(domain, node.op_type, opsets.get(domain, opsets.get("ai.onnx", 1)))
+    def _known(self, node: OnnxNode, opset: int) -> bool:
+        """Whether the table has the operator, or ONNX gives a body for it."""
+        return find(node.domain, node.op_type, opset) is not None or has_body(
+            node.domain, node.op_type, opset
+        )
 
     def place(self, node: OnnxNode) -> str:
         """Where a node is, for a message."""
@@ -258,49 +274,57 @@ class Importer:
 
     def node(self, node: OnnxNode, scope: Scope) -> None:
         """Build one node and define its outputs."""
-        meaning = self._meaning(node, scope.opsets)
         inputs = tuple(self.find(name, scope, self.place(node)) if name else None
                        for name in node.inputs)  # fmt: skip
-        if meaning is None:
-            self.check([node], scope)
-        if isinstance(meaning, OnnxFunction):
-            made = self.call_function(meaning, node, inputs)
-            types: dict[int, str] = {}
-        else:
-            assert meaning is not None, f"{node.op_type=}"
-            opset = scope.opsets.get(node.domain, scope.opsets.get("ai.onnx", 1))
-            call = Call(node, inputs, self.b, opset, scope, self)
-            with self.b.scope(node.name or node.op_type):
-                outputs = meaning(call)
-            made = (outputs,) if outputs is None or isinstance(outputs, Value) else tuple(outputs)
-            types = call.types
+        own = self.functions.get((node.domain, node.op_type))
+        opset = opset_of(node.domain, scope.opsets)
+        function = None if own else find(node.domain, node.op_type, opset)
+        call = Call(node, inputs, self.b, opset, scope, self)
+        with self.b.scope(node.name or node.op_type):
+            made = function(call) if function else self._expanded(call, own)
+        values = (made,) if made is None or isinstance(made, Value) else tuple(made)
         for place, name in enumerate(node.outputs):
             if not name:
                 continue
-            value = made[place] if place < len(made) else None
+            value = values[place] if place < len(values) else None
             if value is None:
                 raise UnsupportedError(f"ONNX {node.op_type}", got=f"output {place}",
                                        need="other outputs", where=self.place(node))  # fmt: skip
-            scope.put(name, value, types.get(place))
+            scope.put(name, value, call.types.get(place))
 
-    def call_function(
-        self, function: OnnxFunction, node: OnnxNode, inputs: Sequence[Value | None]
-    ) -> tuple[Value | None, ...]:
-        """The outputs of a function of the model, built in place of `node`."""
-        if self.depth > 32:
-            raise FormatError(f"function {function.name!r}", got="calls 32 deep", need="fewer")
+    def _expanded(self, call: Call, own: OnnxFunction | None) -> Sequence[Value | None]:
+        """The outputs of a model's own function, or of the body that ONNX gives."""
+        node = call.node
+        if own is not None:
+            return self.call_function(own, call)
+        types = [None if value is None else (call.type_of(place), ints(value))
+                 for place, value in enumerate(call.inputs)]  # fmt: skip
+        function = body(node, call.opset, types)
+        if function is None:
+            self.check([node], call.scope)
+            raise call.unsupported("attributes that are tensors or graphs")
+        return self.call_function(function, call)
+
+    def call_function(self, function: OnnxFunction, call: Call) -> Sequence[Value | None]:
+        """The outputs of a function, built in place of the call."""
+        if self.depth >= MAX_DEPTH:
+            raise FormatError(f"function {function.name!r}", got=f"calls {MAX_DEPTH} deep",
+                              need="fewer")  # fmt: skip
         attributes = {name: default for name, default in function.attributes.items()
-                      if default is not None} | dict(node.attributes)  # fmt: skip
+                      if default is not None} | dict(call.node.attributes)  # fmt: skip
         scope = Scope(function.opsets)
-        for name, value in zip(function.inputs, inputs, strict=False):
+        for place, name in enumerate(function.inputs):
+            value = call.get(place)
             if value is not None:
-                scope.put(name, value)
-        body = [_bound(each, attributes, scope) for each in function.nodes]
+                scope.put(name, value, call.type_of(place))
+        absent = frozenset(name for name in function.inputs if scope.get(name) is None)
         self.depth += 1
-        with self.b.scope(node.name or node.op_type):
-            self.nodes(body, scope)
+        self.nodes([_bound(each, attributes, absent) for each in function.nodes], scope)
         self.depth -= 1
-        return tuple(scope.get(name) for name in function.outputs)
+        for place, name in enumerate(function.outputs):
+            if (type := scope.type_of(name)) is not None:
+                call.types[place] = type
+        return [scope.get(name) for name in function.outputs]
 
     def body(
         self, graph: OnnxGraph, scope: Scope, inputs: Sequence[tuple[Value, str | None]]
@@ -319,16 +343,24 @@ class Importer:
                 for each in graph.outputs]  # fmt: skip
 
 
-def _bound(node: OnnxNode, attributes: Mapping[str, object], scope: Scope) -> OnnxNode:
-    """A node of a function's body with the call's attributes, and absent inputs left out."""
-    bound = {}
+def opset_of(domain: str, opsets: Mapping[str, int]) -> int:
+    """The version of a domain that is in force; 1 for one that is not declared."""
+    return opsets.get(domain, 1)
+
+
+def _bound(
+    node: OnnxNode, attributes: Mapping[str, OnnxAttribute], absent: frozenset[str]
+) -> OnnxNode:
+    """A node of a function's body for one call: its attributes, and no input that it lacks."""
+    bound: dict[str, OnnxAttribute] = {}
     for name, attribute in node.attributes.items():
         if isinstance(attribute, OnnxReference):
             if attribute.name in attributes:
                 bound[name] = attributes[attribute.name]
         elif isinstance(attribute, OnnxGraph):
-            nodes = tuple(_bound(each, attributes, scope) for each in attribute.nodes)
+            nodes = tuple(_bound(each, attributes, absent) for each in attribute.nodes)
             bound[name] = replace(attribute, nodes=nodes)
         else:
             bound[name] = attribute
-    return replace(node, attributes=bound)
+    inputs = tuple("" if name in absent else name for name in node.inputs)
+    return replace(node, inputs=inputs, attributes=bound)

@@ -186,7 +186,7 @@ def Unique(c: Call) -> tuple[Value, ...]:
     if not c.int("sorted", 1):
         order = np.argsort(first)
         back = np.argsort(order)
-        values = np.take(values, order, axis or 0)
+        values = np.take(values, order, 0 if axis is None else axis)
         first, counts, inverse = first[order], counts[order], back[inverse]
     return (c.b.literal(values, c[0].dtype),
             *(c.b.literal(each, I64) for each in (first, inverse, counts)))  # fmt: skip

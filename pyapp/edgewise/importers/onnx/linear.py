@@ -21,10 +21,9 @@ def matmul(c: Call, a: Value, b: Value) -> Value:
     left, right = ints(a), ints(b)
     if len(left) >= 2 and len(right) >= 2:
         if left[-1] == 0:
-            return c.do("Expand", c.b.scalar(a.dtype, 0), c.b.literal(
-                [*_batch(left, right), left[-2], right[-1]], DType.INT64))  # fmt: skip
-        made = c.b.matmul(a, b)
-        return made
+            shape = [*_batch(left, right), left[-2], right[-1]]
+            return c.b.expand(c.b.scalar(a.dtype, 0), shape)
+        return c.b.matmul(a, b)
     if len(left) == 1:
         a = c.b.reshape(a, (1, left[0]))
     if len(right) == 1:

@@ -313,8 +313,7 @@ def GroupQueryAttention(c: Call) -> Sequence[Value | None]:
     if added is not None:
         wide = ints(added)
         if wide[-1] < keys:  # up to the total length; what lies behind is not seen
-            blank = b.literal(0, added.dtype)
-            rest = b.expand(b.reshape(blank, (1, 1, 1, 1)), (*wide[:3], keys - wide[3]))
+            rest = _blank(b, (*wide[:3], keys - wide[3]), added.dtype)
             added = b.concat([added, rest], 3)
         scene.added = [added]
     plain = not (scene.softcap or scene.added or sink is not None or window > 0)
@@ -345,12 +344,21 @@ def _grouped(c: Call, count: int, groups: int) -> tuple[Value, Value, Value]:
     return heads(c, q, count), heads(c, k, groups), heads(c, v, groups)
 
 
+def _blank(b: Any, shape: tuple[int, ...], dtype: DType) -> Value:
+    zero = b.reshape(b.scalar(dtype, 0), (1,) * len(shape))
+    made: Value = b.expand(zero, shape)
+    return made
+
+
 class _Cache:
     """Where new keys go. With one text all is known; else each text's past is a value [B, 1]."""
 
     def __init__(self, c: Call, batch: int, seq: int, length: int, total: int) -> None:
         self.c, self.batch, self.seq, self.length = c, batch, seq, length
         self.keys = max(length, total)
+        if not seq <= total <= seq + length:
+            raise FormatError("total_sequence_length", got=str(total),
+                              need=f"{seq} to {seq + length}, new and past")  # fmt: skip
         if batch == 1:
             self.past: Value = c.b.literal([[total - seq]], I32)
         elif total == seq:  # a first prompt: its texts are padded at their ends
@@ -358,8 +366,6 @@ class _Cache:
         else:
             lengths = c.b.reshape(c.b.cast(c[5], I32), (batch, 1))
             self.past = c.b.add(lengths, c.b.scalar(I32, 1 - seq))
-        if not 0 < seq <= total:
-            raise FormatError("total_sequence_length", got=str(total), need=f"at least {seq}")
 
     def _row(self, count: int) -> Value:
         made: Value = self.c.b.literal([list(range(count))], I32)
@@ -373,33 +379,20 @@ class _Cache:
         made: Value = self.c.b.add(self.past, self._row(self.seq))
         return made
 
-    def updated(self, old: Value | None, new: Value) -> Value:
-        """[B, G, T, D]: of the past the beginning, then what is new, then the past's rest."""
+    def updated(self, old: Any, new: Value) -> Value:
+        """[B, G, T, D]: the past's beginning, then what is new, then zeros."""
         b = self.c.b
-        past = self.c.b.known(self.past)
-        if old is None or self.length == 0:
-            return self._padded(new)
-        if past is not None:
-            start = int(past.max())
-            batch, groups, _, size = ints(old)
-            parts = [b.slice(old, (0, 0, 0, 0), (batch, groups, start, size))] if start else []
-            parts.append(new)
-            rest = self.length - start - self.seq
-            if rest > 0:
-                at = (0, 0, start + self.seq, 0)
-                parts.append(b.slice(old, at, (batch, groups, rest, size)))
-            made: Value = b.concat(parts, 2) if parts[1:] else new
-            return made
-        return self._gathered(old, new)
-
-    def _padded(self, new: Value) -> Value:
+        past = b.known(self.past)
+        if past is None:
+            return self._gathered(old, new)
+        start = int(past.max())
         batch, groups, seq, size = ints(new)
-        if seq == self.keys:
-            return new
-        import numpy as np
-
-        blank = self.c.b.literal(np.zeros((batch, groups, self.keys - seq, size)), new.dtype)
-        made: Value = self.c.b.concat([new, blank], 2)
+        parts = [new]
+        if start:
+            parts.insert(0, b.slice(old, (0, 0, 0, 0), (batch, groups, start, size)))
+        if self.keys > start + seq:
+            parts.append(_blank(b, (batch, groups, self.keys - start - seq, size), new.dtype))
+        made: Value = b.concat(parts, 2) if parts[1:] else new
         return made
 
     def _gathered(self, old: Value, new: Value) -> Value:
@@ -408,13 +401,15 @@ class _Cache:
         batch, groups, _, size = ints(new)
         both, places = b.concat([old, new], 2), self._row(self.keys)
         since = b.sub(places, self.past)  # [B, T]
-        fresh = b.logical_and(b.greater_or_equal(since, b.scalar(I32, 0)),
-                              b.lesser(since, b.scalar(I32, self.seq)))  # fmt: skip
+        fresh = b.greater_or_equal(since, b.scalar(I32, 0))
         kept = b.min(places, b.scalar(I32, self.length - 1))
-        source = b.where(fresh, b.add(since, b.scalar(I32, self.length)), kept)
+        last = b.scalar(I32, self.seq - 1)
+        source = b.where(fresh, b.add(b.min(since, last), b.scalar(I32, self.length)), kept)
+        held = b.reshape(b.lesser_or_equal(since, last), (batch, 1, self.keys, 1))
         wide = b.expand(b.reshape(source, (batch, 1, self.keys, 1)),
                         (batch, groups, self.keys, size))  # fmt: skip
         made: Value = b.gather_elements(both, wide, axis=2)
+        made = b.where(held, made, b.scalar(new.dtype, 0))
         return made
 
     def seen(self, keys: int, window: int, is_causal: bool) -> Value:

@@ -8,6 +8,7 @@ from ...graph.graph import Value
 from .fold import ints
 from .registry import Call, onnx_op
 
+ACTIVATIONS = frozenset({"relu", "sigmoid", "tanh"})
 DIRECTIONS = {"forward": "forward", "reverse": "backward", "bidirectional": "both"}
 
 
@@ -27,6 +28,8 @@ class _Recurrent:
         names = tuple(name.lower() for name in c.strs("activations") or default * self.dirs)
         if len({names[i : i + len(default)] for i in range(0, len(names), len(default))}) > 1:
             raise c.unsupported("other activations for each direction")
+        if not ACTIVATIONS.issuperset(names):
+            raise c.unsupported(f"activations {', '.join(sorted({*names} - ACTIVATIONS))}")
         self.activations = names[: len(default)]
         self.lengths = self._lengths()
         self.biases = self._biases(c.get(3))
@@ -98,6 +101,22 @@ class _Recurrent:
         rows = [c.b.reshape(value, (1, self.batch, self.hidden)) for value in values]
         return rows[0] if len(rows) == 1 else c.b.concat(rows, 0)
 
+    def product(self, index: int, x: Value, hidden: Value) -> Value:
+        """x W' + h R' and the biases, of one direction [batch, gates * hidden]."""
+        c = self.c
+        weight, recurrence = self.part(c[1], index), self.part(c[2], index)
+        total = c.b.add(c.b.gemm(x, weight, b_transpose=True),
+                        c.b.gemm(hidden, recurrence, b_transpose=True))  # fmt: skip
+        for bias in self.biases:
+            if bias is not None:
+                total = c.b.add(total, self.part(bias, index))
+        return total
+
+    def activate(self, place: int, value: Value) -> Value:
+        """The activation function at a place of the model's list."""
+        made: Value = getattr(self.c.b, self.activations[place])(value)
+        return made
+
     def part(self, value: Value | None, index: int) -> Value | None:
         """What belongs to one direction."""
         if value is None:
@@ -115,25 +134,42 @@ def LSTM(c: Call) -> tuple[Value, Value, Value]:
         raise c.unsupported("input_forget")
     hidden, cell, peephole = r.state(5), r.state(6), c.get(7)
     bias, recurrent = r.biases
-    if r.lengths is not None:
+    if r.lengths is not None or peephole is not None:
 
         def one(index: int, x: Value, now: list[Value]) -> list[Value]:
-            parts = [r.part(v, index) for v in (c[1], c[2], bias, recurrent, peephole)]
-            return list(c.b.lstm_cell(
-                x, parts[0], parts[1], now[0], now[1], hidden_size=r.hidden, bias=parts[2],
-                recurrent_bias=parts[3], peephole_weight=parts[4], layout="iofg",
-                activations=list(r.activations),
-            ))  # fmt: skip
+            return _lstm_step(r, index, x, now, peephole)
 
         y, (last, cells) = r.unrolled(one, [hidden, cell])
         return r.sequence(y), r.last(last), r.last(cells)
     last, cells, y = c.b.lstm(
         r.x, c[1], c[2], steps=r.steps, hidden_size=r.hidden, bias=bias, recurrent_bias=recurrent,
-        peephole_weight=peephole, initial_hidden_state=hidden, initial_cell_state=cell,
+        initial_hidden_state=hidden, initial_cell_state=cell,
         return_sequence=True, direction=r.direction, layout="iofg",
         activations=list(r.activations),
     )  # fmt: skip
     return r.sequence(y), r.last(last), r.last(cells)
+
+
+def _lstm_step(
+    r: _Recurrent, index: int, x: Value, now: list[Value], peephole: Value | None
+) -> list[Value]:
+    """One step. ONNX's output gate peeps at the new cell, WebNN's at the old one."""
+    c, (hidden, cell), size = r.c, now, r.hidden
+    total = r.product(index, x, hidden)
+    gates = [c.b.slice(total, [0, place * size], [r.batch, size]) for place in range(4)]
+    peep = r.part(peephole, index)
+    weights = [None if peep is None else c.b.slice(peep, [place * size], [size])
+               for place in range(3)]  # fmt: skip
+
+    def gate(place: int, weight: Value | None, seen: Value) -> Value:
+        value = gates[place]
+        if weight is not None:
+            value = c.b.add(value, c.b.mul(seen, weight))
+        return r.activate(0, value)
+
+    entering, kept = gate(0, weights[0], cell), gate(2, weights[2], cell)
+    new = c.b.add(c.b.mul(kept, cell), c.b.mul(entering, r.activate(1, gates[3])))
+    return [c.b.mul(gate(1, weights[1], new), r.activate(2, new)), new]
 
 
 @onnx_op("GRU", since=7)
@@ -167,18 +203,9 @@ def GRU(c: Call) -> tuple[Value, Value]:
 def RNN(c: Call) -> tuple[Value, Value]:
     """f(x W + h R + biases), step by step."""
     r = _Recurrent(c, 1, ("tanh",))
-    if r.activations[0] not in ("tanh", "relu", "sigmoid"):
-        raise c.unsupported(f"activation {r.activations[0]}")
-    activate = getattr(c.b, r.activations[0])
 
     def one(index: int, x: Value, now: list[Value]) -> list[Value]:
-        w, recurrence = r.part(c[1], index), r.part(c[2], index)
-        total = c.b.add(c.b.gemm(x, w, b_transpose=True),
-                        c.b.gemm(now[0], recurrence, b_transpose=True))  # fmt: skip
-        for bias in r.biases:
-            if bias is not None:
-                total = c.b.add(total, r.part(bias, index))
-        return [activate(total)]
+        return [r.activate(0, r.product(index, x, now[0]))]
 
     y, (last,) = r.unrolled(one, [r.state(5)])
     return r.sequence(y), r.last(last)

@@ -10,7 +10,7 @@ call, builds WebNN operators with `c.b`, and returns the output or a tuple of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from .arrays import Array
     from .importer import Importer, Scope
 
+# `Call` has methods of these names
+Int: TypeAlias = int
+Float: TypeAlias = float
+Str: TypeAlias = str
 Made: TypeAlias = "Value | Sequence[Value | None] | None"
 Function: TypeAlias = "Callable[[Call], Made]"
 #: (domain, operator) -> functions with the opset that each begins at, oldest first
@@ -64,58 +68,58 @@ class Call:
     scope: Scope
     importer: Importer
     #: ONNX's own types of outputs where ours does not say them, by place
-    types: dict[int, str] = field(default_factory=dict)
+    types: dict[Int, Str] = field(default_factory=dict)
 
-    def __getitem__(self, place: int) -> Value:
+    def __getitem__(self, place: Int) -> Value:
         """The input at `place`, which must be there."""
         value = self.get(place)
         if value is None:
             raise FormatError(f"{self.node.op_type} input {place}", got="nothing", need="a value")
         return value
 
-    def get(self, place: int) -> Value | None:
+    def get(self, place: Int) -> Value | None:
         """The input at `place`, or None."""
         return self.inputs[place] if place < len(self.inputs) else None
 
-    def shape(self, place: int) -> tuple[int, ...]:
+    def shape(self, place: Int) -> tuple[Int, ...]:
         """The shape of the input at `place`."""
         return ints(self[place])
 
-    def rank(self, place: int) -> int:
+    def rank(self, place: Int) -> Int:
         return len(self[place].shape)
 
-    def type_of(self, place: int) -> str:
+    def type_of(self, place: Int) -> Str:
         """ONNX's name for the type of the input at `place`."""
         return self.scope.type_of(self.node.inputs[place]) or NAMES[self[place].dtype]
 
-    def array(self, place: int) -> Array:
+    def array(self, place: Int) -> Array:
         """The array of the input at `place`. Raises NeedsValues if it is not known."""
         return self.b.array(self[place])
 
-    def list(self, place: int) -> tuple[int, ...] | None:
+    def list(self, place: Int) -> tuple[Int, ...] | None:
         """The integers of the input at `place`, or None if it is absent."""
         value = self.get(place)
         return None if value is None else tuple(map(int, self.b.array(value).reshape(-1)))
 
-    def attr(self, name: str, default: Any = None) -> Any:
+    def attr(self, name: Str, default: Any = None) -> Any:
         """An attribute as the file has it."""
         return self.node.attributes.get(name, default)
 
-    def int(self, name: str, default: int | None = None) -> int:
+    def int(self, name: Str, default: Int | None = None) -> Int:
         """An integer attribute. Without a default it must be there."""
         found = self.attr(name, default)
         if not isinstance(found, int):
             raise self._wrong(name, found, "an integer")
         return found
 
-    def float(self, name: str, default: float | None = None) -> float:
+    def float(self, name: Str, default: Float | None = None) -> Float:
         """A float attribute. Without a default it must be there."""
         found = self.attr(name, default)
         if not isinstance(found, int | float):
             raise self._wrong(name, found, "a number")
         return float(found)
 
-    def str(self, name: str, default: str | None = None) -> str:
+    def str(self, name: Str, default: Str | None = None) -> Str:
         """A string attribute. Without a default it must be there."""
         found = self.attr(name, default)
         if isinstance(found, bytes):
@@ -124,7 +128,7 @@ class Call:
             raise self._wrong(name, found, "a string")
         return found
 
-    def ints(self, name: str, default: tuple[int, ...] | None = None) -> tuple[int, ...] | None:
+    def ints(self, name: Str, default: tuple[Int, ...] | None = None) -> tuple[Int, ...] | None:
         """A list of integers, or the default."""
         found = self.attr(name, default)
         if found is None:
@@ -133,7 +137,7 @@ class Call:
             raise self._wrong(name, found, "integers")
         return found
 
-    def floats(self, name: str) -> tuple[float, ...] | None:
+    def floats(self, name: Str) -> tuple[Float, ...] | None:
         """A list of floats, or None."""
         found = self.attr(name)
         if found is None:
@@ -142,7 +146,7 @@ class Call:
             raise self._wrong(name, found, "numbers")
         return tuple(map(float, found))
 
-    def strs(self, name: str) -> tuple[str, ...] | None:
+    def strs(self, name: Str) -> tuple[Str, ...] | None:
         """A list of strings, or None."""
         found = self.attr(name)
         if found is None:
@@ -151,29 +155,29 @@ class Call:
             raise self._wrong(name, found, "strings")
         return tuple(each.decode("utf-8", "replace") for each in found)
 
-    def tensor(self, name: str) -> OnnxTensor | None:
+    def tensor(self, name: Str) -> OnnxTensor | None:
         """A tensor attribute, or None."""
         found = self.attr(name)
         if found is not None and not isinstance(found, OnnxTensor):
             raise self._wrong(name, found, "a tensor")
         return found
 
-    def list_or(self, place: int, name: str) -> tuple[int, ...] | None:
+    def list_or(self, place: Int, name: Str) -> tuple[Int, ...] | None:
         """What newer opsets give as an input and older ones as an attribute."""
         found = self.list(place)
         return self.ints(name) if found is None else found
 
-    def axis(self, name: str, default: int | None = None, place: int = 0) -> int:
+    def axis(self, name: Str, default: Int | None = None, place: Int = 0) -> Int:
         """An attribute that is an axis of the input at `place`, as 0 or more."""
         return self.positive(self.int(name, default), self.rank(place))
 
-    def positive(self, axis: int, rank: int) -> int:
+    def positive(self, axis: Int, rank: Int) -> Int:
         """`axis` of a tensor of `rank`, counted from the front."""
         if not -rank <= axis < max(rank, 1):
             raise FormatError(f"{self.node.op_type} axis", got=repr(axis), need=f"rank {rank}")
         return axis + rank if axis < 0 else axis
 
-    def dtype(self, name: str, default: int) -> tuple[DType, str]:
+    def dtype(self, name: Str, default: Int) -> tuple[DType, Str]:
         """A data type attribute: ours and ONNX's name."""
         from .arrays import CODES
 
@@ -183,11 +187,11 @@ class Call:
             raise self.unsupported(f"{name} {onnx}")
         return DTYPES[onnx], onnx
 
-    def wants(self, place: int) -> bool:
+    def wants(self, place: Int) -> bool:
         """Whether the model uses the output at `place`."""
         return place < len(self.node.outputs) and bool(self.node.outputs[place])
 
-    def do(self, name: str, *inputs: Value | None, opset: int | None = None, **attrs: Any) -> Any:
+    def do(self, name: Str, *inputs: Value | None, opset: Any = None, **attrs: Any) -> Any:
         """Another operator of the table, as if it stood here."""
         if opset is None:
             opset = self.scope.opsets.get("", 13) if self.node.domain else self.opset
@@ -197,13 +201,10 @@ class Call:
         node = OnnxNode(name, words, ("#out",), "", attrs, self.node.name)
         return function(Call(node, inputs, self.b, opset, self.scope, self.importer))
 
-    def unsupported(self, what: str) -> UnsupportedError:
+    def unsupported(self, what: Str) -> UnsupportedError:
         """The error for a use of the operator that is not there."""
         return UnsupportedError(f"ONNX {self.node.op_type}", got=what, need="another form of it",
                                 where=self.importer.place(self.node))  # fmt: skip
 
-    def _wrong(self, name: str, got: object, need: str) -> FormatError:
+    def _wrong(self, name: Str, got: object, need: Str) -> FormatError:
         return FormatError(f"{self.node.op_type} attribute {name!r}", got=repr(got)[:80], need=need)
-
-
-Attributes: TypeAlias = Mapping[str, Any]

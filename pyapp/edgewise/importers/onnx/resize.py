@@ -6,6 +6,7 @@ op_resize.py). Linear resizing of two axes the usual way is WebNN's own `resampl
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import ceil, floor, prod
 from typing import TYPE_CHECKING
 
@@ -163,12 +164,13 @@ class _Plan:
     def _rounded(self, at: Array, n: int) -> Array:
         import numpy as np
 
-        rounded = {
+        modes: dict[str, Callable[[Array], Array]] = {
             "floor": np.floor, "ceil": np.ceil,
             "round_prefer_floor": lambda x: np.ceil(x - 0.5),
             "round_prefer_ceil": lambda x: np.floor(x + 0.5),
-        }[self.rounding](at)  # fmt: skip
-        return np.clip(rounded, 0, n - 1).astype(np.int32)
+        }  # fmt: skip
+        places: Array = np.clip(modes[self.rounding](at), 0, n - 1).astype(np.int32)
+        return places
 
     def _weights(self, at: Array, n: int, scale: float) -> Array:
         """The matrix [out, in] of what each input element adds."""
@@ -193,8 +195,10 @@ class _Plan:
 
         x = np.abs(distance)
         if self.mode == "linear":
-            return np.maximum(0, 1 - x)
+            triangle: Array = np.maximum(0, 1 - x)
+            return triangle
         a = self.cubic
         near = ((a + 2) * x - (a + 3)) * x * x + 1
         far = ((x - 5) * x + 8) * x * a - 4 * a
-        return np.where(x <= 1, near, np.where(x < 2, far, 0))
+        curve: Array = np.where(x <= 1, near, np.where(x < 2, far, 0))
+        return curve

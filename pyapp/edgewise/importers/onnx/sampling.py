@@ -143,12 +143,11 @@ class _Grid:
 
 def _cubic(c: Call, x: Value, a: float = -0.75) -> Value:
     """The cubic convolution's weight at a distance of 0 to 2."""
-    number = lambda value: c.b.scalar(F32, value)  # noqa: E731
     square = c.b.mul(x, x)
     near = c.b.linear(c.b.mul(square, c.b.linear(x, alpha=a + 2, beta=-(a + 3))), beta=1)
     inner = c.b.linear(c.b.mul(x, c.b.linear(x, alpha=a, beta=-5 * a)), beta=8 * a)
     far = c.b.linear(c.b.mul(x, inner), beta=-4 * a)
-    return c.b.where(c.b.lesser_or_equal(x, number(1)), near, far)
+    return c.b.where(c.b.lesser_or_equal(x, c.b.scalar(F32, 1)), near, far)
 
 
 @onnx_op("AffineGrid", since=20)

@@ -119,8 +119,7 @@ def Split(c: Call) -> tuple[Value, ...]:
         count = c.int("num_outputs", len(c.node.outputs))
         size = -(-length // count)
         sizes = tuple(max(0, min(size, length - size * part)) for part in range(count))
-    made: tuple[Value, ...] = tuple(c.b.split(c[0], list(sizes), axis=axis))
-    return made
+    return c.b.split(c[0], list(sizes), axis=axis)
 
 
 @onnx_op("Slice")
@@ -196,7 +195,7 @@ def _filler(c: Call) -> float:
     if c.opset < 11:
         return c.float("value", 0)
     value = c.get(2)
-    return 0 if value is None else c.b.array(value).reshape(-1)[0].item()  # type: ignore[no-any-return]
+    return 0 if value is None else c.b.array(value).reshape(-1)[0].item()
 
 
 def padded(
@@ -264,7 +263,8 @@ def EyeLike(c: Call) -> Value:
     if "dtype" in c.node.attributes:
         dtype, onnx = c.dtype("dtype", 0)
     c.types[0] = onnx
-    return c.b.literal(np.eye(*c.shape(0), k=c.int("k", 0)), dtype)
+    rows, columns = c.shape(0)
+    return c.b.literal(np.eye(rows, columns, k=c.int("k", 0)), dtype)
 
 
 @onnx_op("Trilu", since=14)

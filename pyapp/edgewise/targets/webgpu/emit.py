@@ -70,8 +70,13 @@ def most(size: Size) -> int:
 
 
 def nbytes_of(value: Value) -> int:
-    """Bytes of a value at its bound as the host sees it, rounded up to whole words."""
-    return -(-value.dtype.nbytes(n_elements(value.shape)) // 4) * 4
+    """Bytes of a value at its bound as the host sees it, in whole words."""
+    return words(value.dtype.nbytes(n_elements(value.shape)))
+
+
+def words(nbytes: int) -> int:
+    """Bytes rounded up to whole words; at least one, as no binding is empty."""
+    return max(-(-nbytes // 4), 1) * 4
 
 
 @dataclass(slots=True)
@@ -175,6 +180,11 @@ class Program:
         form = storage(dtype, packed=False, half=self.half)
         return form.nbytes * 8 == dtype.bits and name not in self.graph.constants
 
+    def reader(self, name: str) -> str:
+        """The operator that reads a value first."""
+        users = self.users.get(name)
+        return users[0].op if users else "the host"
+
     def note(self, node: Node, text: str) -> None:
         """Note whether a node was joined with another kernel."""
         self.notes.append(Note(f"join {node.op}", node.origin or node.outputs[0], text))
@@ -276,8 +286,7 @@ class Program:
             return self.temporaries[name]
         if name in self.homes:
             return nbytes_of(self.graph.values[name])
-        nbytes = n_elements(self.graph.values[name].shape) * self.storage(name).nbytes
-        return -(-nbytes // 4) * 4
+        return words(n_elements(self.graph.values[name].shape) * self.storage(name).nbytes)
 
     def _binding(self, operand: str | Binding, memory: Memory) -> Binding:
         if isinstance(operand, Binding):
@@ -286,6 +295,14 @@ class Program:
         if root in self.homes:
             return self.homes[root]
         place = memory.placements[root]
+        limit = self.shared.facts.limits["maxStorageBufferBindingSize"]
+        if self._nbytes(root) > limit:
+            raise PlanError(
+                f"value '{root}'",
+                got=f"{self._nbytes(root)} bytes",
+                need=f"at most {limit} in one binding",
+                fix="choose a smaller input",
+            )
         buffer = self.shared.buffer(f"arena{place.arena}", "arena", memory.arenas[place.arena])
         return Binding(buffer, place.offset, self._nbytes(root))
 

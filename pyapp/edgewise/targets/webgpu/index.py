@@ -40,7 +40,7 @@ def wgsl_size(size: Size) -> str:
 
 def coordinate(i: str, shape: Shape, axis: int) -> str:
     """The coordinate on `axis` of the flat index `i` into `shape`."""
-    if shape[axis] == 1:
+    if shape[axis] == 1 or 0 in shape:  # nothing is divided by the 0 of an empty shape
         return "0u"
     inner = wgsl_size(tuple(shape[axis + 1 :]))
     steps = i if inner == "1u" else f"({i} / {inner})"
@@ -71,7 +71,7 @@ def broadcast(i: str, x: Shape, y: Shape) -> str:
     kept = list(x)
     while kept and kept[0] == 1:
         kept.pop(0)
-    if not kept:
+    if not kept or 0 in kept:
         return "0u"
     if tuple(kept) == tuple(y[len(y) - len(kept) :]):
         return f"({i} % {wgsl_size(tuple(kept))})"

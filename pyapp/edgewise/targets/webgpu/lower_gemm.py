@@ -118,7 +118,7 @@ def conv_transpose2d(p: Program, w: Weights, node: Node) -> None:
     x, weight = (p.value(name).shape for name in node.inputs[:2])
     layouts = cast(str, node.attrs["inputLayout"]), cast(str, node.attrs["filterLayout"])
     batches, channels, height, width = canonical(x, layouts[0])
-    _, rows, *window = cast(tuple[int, ...], canonical(weight, layouts[1]))
+    rows, _, *window = cast(tuple[int, ...], canonical(weight, layouts[1]))
     _, _, out_height, out_width = canonical(p.value(node.outputs[0]).shape, layouts[0])
     groups = cast(int, node.attrs["groups"])
     k = Access(p, w, node, "conv_transpose2d")

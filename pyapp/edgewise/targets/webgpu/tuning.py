@@ -90,7 +90,7 @@ class Gemm:
 def gemm(facts: DeviceFacts, m: int, n: int, batches: int) -> Gemm:
     """[m, K] times [K, n], for each of `batches`."""
     if facts.fallback:
-        rows, columns = min(4, m), min(4, n)
+        rows, columns = min(4, max(m, 1)), min(4, max(n, 1))
         return Gemm("gemm_rows", rows, 16 * columns, {"RM": rows, "RN": columns}, {})
     if m == 1 or n == 1:
         # Enough workgroups to fill the device come before long runs of neighbours.

@@ -1,136 +1,19 @@
-"""Graphs with random inputs for every composite and element-wise row that WebGPU has a kernel for.
-
-Run on wgpu (test_webgpu.py) and in browsers (e2e/test_kernels.py) against the decomposition on
-the reference in float64. Sizes are odd on purpose: no multiple of a tile, a workgroup or a vector
-beyond what an operator demands.
-"""
+"""Cases of the language model's composites, of views and of element-wise rows."""
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgewise.dims import evaluate
 from edgewise.dtypes import DType
-from edgewise.graph.builder import GraphBuilder
-from edgewise.graph.graph import Graph, Value, specialise
 from edgewise.ops.base import OPS
-from edgewise.targets.reference import Reference
-
-Array = NDArray[Any]
-F32, F16, I32, U32 = DType.FLOAT32, DType.FLOAT16, DType.INT32, DType.UINT32
-# Of the largest magnitude of an output: float32 sums of a few hundred terms; float16 rounds once
-# or twice (2^-11 each), and its inputs are rounded before both sides see them.
-LIMIT = {F32: 2e-5, F16: 2e-3, I32: 0.0, U32: 0.0}
-#: What WGSL lets a device be off by (its section 15.7.4), and some use.
-DEVICE_LIMIT = {"sin": 2.0**-11, "cos": 2.0**-11}
-
-
-@dataclass(frozen=True)
-class Case:
-    """One graph, what goes in, and what has to come out (outputs, then states, by name)."""
-
-    name: str
-    graph: Graph
-    bindings: Mapping[str, int]
-    inputs: Mapping[str, Array]
-    states: Mapping[str, Array]
-    limits: Mapping[str, int] = field(default_factory=dict)
-
-    def expected(self) -> dict[str, Array]:
-        """By the decomposition, in float64."""
-        reference = Reference(self.graph, _no_tensor, precise=True)
-        outputs, states = reference.run(self.inputs, self.states, self.bindings)
-        return {**outputs, **states}
-
-    def value(self, name: str) -> Value:
-        """The graph's value of an output or a state."""
-        return self.graph.values[self.graph.outputs.get(name, name)]
-
-    def count(self, name: str) -> int:
-        """Elements of an output or state in this run."""
-        shape = [evaluate(dim, self.bindings) for dim in self.value(name).shape]
-        return int(np.prod(shape))
-
-
-def check(case: Case, got: Mapping[str, Array]) -> None:
-    """Assert that every output and state is within its type's limit."""
-    for name, wanted in case.expected().items():
-        dtype = case.value(name).dtype
-        a, b = np.asarray(got[name], np.float64).ravel(), np.asarray(wanted, np.float64).ravel()
-        assert a.shape == b.shape, f"{case.name} {name}: {a.shape} for {b.shape}"
-        scale = np.abs(b).max() if b.size else 1.0
-        worst = np.abs(a - b).max() if b.size else 0.0
-        limit = max(LIMIT[dtype] * scale, DEVICE_LIMIT.get(case.name, 0.0))
-        assert worst <= limit, f"{case.name} {name}: off by {worst} of {scale}"
-
-
-def _no_tensor(constant: object) -> Array:
-    raise AssertionError(f"a case has inline constants only {constant=}")
-
-
-class _Maker:
-    """A builder with random constants; every case has its own seed, from its name."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.rng = np.random.default_rng(zlib.crc32(name.encode()))
-        self.b = GraphBuilder("case")
-        self.seq = self.b.symbol("seq", 40)
-        self.past = self.b.symbol("past", 300)
-        self.inputs: dict[str, Array] = {}
-        self.states: dict[str, Array] = {}
-
-    def floats(self, *shape: int) -> Array:
-        return self.rng.normal(size=shape).astype(np.float32)
-
-    def weight(
-        self, n: int, k: int, bits: int, group: int, wide: bool, minimum: bool = True
-    ) -> tuple[Value, Value, Value | None]:
-        codes = self.rng.integers(0, 256, n * k * bits // 8, dtype=np.uint8).tobytes()
-        kind, dtype = (np.float32, F32) if wide else (np.float16, F16)
-        scale = self.rng.uniform(0.01, 0.1, (n, k // group)).astype(kind)
-        low = self.rng.normal(size=(n, k // group)).astype(kind)
-        return (
-            self.b.constant(DType.UINT4 if bits == 4 else DType.INT8, (n, k), data=codes),
-            self.b.constant(dtype, scale.shape, data=scale.tobytes()),
-            self.b.constant(dtype, low.shape, data=low.tobytes()) if minimum else None,
-        )
-
-    def vector(self, n: int) -> Value:
-        return self.b.vector(F32, self.rng.uniform(0.5, 1.5, n).tolist())
-
-    def input(
-        self, name: str, dtype: DType, shape: tuple[Any, ...], run: Mapping[str, int]
-    ) -> Value:
-        sizes = [evaluate(dim, run) for dim in shape]
-        self.inputs[name] = self.rng.normal(size=sizes).astype(dtype.value)
-        return self.b.input(name, dtype, shape)
-
-    def state(self, name: str, dtype: DType, shape: tuple[int, ...]) -> Value:
-        self.states[name] = self.rng.normal(size=shape).astype(dtype.value)
-        return self.b.state(name, dtype, shape)
-
-    def case(self, run: Mapping[str, int], limits: Mapping[str, int] | None = None) -> Case:
-        graph = self.b.build()
-        if run["seq"] == 1:
-            graph = specialise(graph, {"seq": 1})
-        return Case(self.name, graph, run, self.inputs, self.states, limits or {})
-
-
-def all_cases() -> list[Case]:
-    """Every case, in a fixed order."""
-    return [case for make in MAKERS for case in make()]
+from tests.targets.cases.base import F16, F32, I32, LIMIT, U32, Case, Maker
 
 
 def _norm() -> Iterator[Case]:
     for dtype in (F32, F16):
-        m = _Maker(f"rmsNorm {dtype}")
+        m = Maker(f"rmsNorm {dtype}")
         run = {"seq": 7, "past": 0}
         x = m.input("x", dtype, (m.seq, 33), run)
         m.b.output("y", m.b.rms_norm(x, m.vector(33), eps=1e-5))
@@ -139,7 +22,7 @@ def _norm() -> Iterator[Case]:
 
 def _rotary() -> Iterator[Case]:
     for dtype, interleaved, dims in ((F32, True, 12), (F32, False, 8), (F16, True, 12)):
-        m = _Maker(f"rotary {dtype} interleaved={interleaved} dims={dims}")
+        m = Maker(f"rotary {dtype} interleaved={interleaved} dims={dims}")
         run = {"seq": 5, "past": 250}
         x = m.input("x", dtype, (m.seq, 3, 12), run)
         m.b.output("y", m.b.rotary(x, m.past, 10000.0, dims, interleaved))
@@ -148,7 +31,7 @@ def _rotary() -> Iterator[Case]:
 
 def _kv_update() -> Iterator[Case]:
     for dtype in (F32, F16):
-        m = _Maker(f"kvUpdate {dtype}")
+        m = Maker(f"kvUpdate {dtype}")
         run = {"seq": 5, "past": 4}
         state = m.state("state", dtype, (340, 2, 6))
         x = m.input("x", F32, (m.seq, 2, 6), run)
@@ -170,7 +53,7 @@ def _attention() -> Iterator[Case]:
         (F16, 21, 33, 6, 2, 64),
     ]
     for dtype, seq, past, heads, kv_heads, size in shapes:
-        m = _Maker(f"attention {dtype} seq={seq} past={past} heads={heads}/{kv_heads} size={size}")
+        m = Maker(f"attention {dtype} seq={seq} past={past} heads={heads}/{kv_heads} size={size}")
         run = {"seq": seq, "past": past}
         q = m.input("q", dtype, (m.seq, heads, size), run)
         k = m.state("k", dtype, (340, kv_heads, size))
@@ -195,7 +78,7 @@ def _matmul() -> Iterator[Case]:
     ]
     for dtype, seq, n, k, bits, group, wide, minimum, norm, residual in rows:
         for limit in ({}, {"maxStorageBufferBindingSize": 256 * k}) if n > 1000 else ({},):
-            m = _Maker(
+            m = Maker(
                 f"quantizedMatmul {dtype} {seq}x{n}x{k} {bits} bits/{group}"
                 f"{' norm' if norm else ''}{' residual' if residual else ''}"
                 f"{' split' if limit else ''}"
@@ -217,13 +100,13 @@ def _matmul() -> Iterator[Case]:
 
 def _swiglu() -> Iterator[Case]:
     for dtype, seq, n in ((F32, 1, 33), (F32, 19, 35), (F16, 1, 32), (F16, 5, 33)):
-        m = _Maker(f"quantizedSwiglu {dtype} {seq}x{n}")
+        m = Maker(f"quantizedSwiglu {dtype} {seq}x{n}")
         run = {"seq": seq, "past": 0}
         x = m.input("x", F32, (m.seq, 96), run)
         gate, up = (m.weight(n, 96, 4, 32, wide=False) for _ in range(2))
         m.b.output("y", m.b.quantized_swiglu(x, *gate, *up, m.vector(96), eps=1e-5, dtype=dtype))
         yield m.case(run)
-    m = _Maker("swiglu")
+    m = Maker("swiglu")
     run = {"seq": 7, "past": 0}
     halves = [m.input(name, F32, (m.seq, 13), run) for name in ("gate", "up")]
     m.b.output("y", m.b.swiglu(*halves))
@@ -239,7 +122,7 @@ def _qkv() -> Iterator[Case]:
         (F16, 1, True),
         (F16, 9, True),
     ):
-        m = _Maker(f"quantizedQkv {dtype} seq={seq} interleaved={interleaved}")
+        m = Maker(f"quantizedQkv {dtype} seq={seq} interleaved={interleaved}")
         run = {"seq": seq, "past": 250}
         x = m.input("x", F32, (m.seq, 64), run)
         k_state, v_state = (m.state(name, dtype, (340, 2, 12)) for name in ("k", "v"))
@@ -269,7 +152,7 @@ def _qkv() -> Iterator[Case]:
 
 def _gather() -> Iterator[Case]:
     for bits, dtype, split in ((4, F32, False), (8, F32, True), (8, F16, False)):
-        m = _Maker(f"quantizedGather {bits} bits {dtype}{' split' if split else ''}")
+        m = Maker(f"quantizedGather {bits} bits {dtype}{' split' if split else ''}")
         run = {"seq": 11, "past": 0}
         table = m.weight(523, 96, bits, 32, wide=False)
         ids = m.input("ids", I32, (m.seq,), run)
@@ -279,7 +162,7 @@ def _gather() -> Iterator[Case]:
 
 
 def _seen() -> Iterator[Case]:
-    m = _Maker("markSeen")
+    m = Maker("markSeen")
     run = {"seq": 9, "past": 0}
     seen = m.state("seen", U32, (101,))
     m.states["seen"] = m.rng.integers(0, 2, 101, dtype=np.uint32)
@@ -301,7 +184,7 @@ def _sample() -> Iterator[Case]:
     ]
     for vocab in (97, 5003):
         for numbers in settings:
-            m = _Maker(f"sample {vocab} {numbers}")
+            m = Maker(f"sample {vocab} {numbers}")
             run = {"seq": 1, "past": 0}
             logits = m.input("logits", F32, (1, vocab), run)
             m.inputs["logits"] *= 3
@@ -316,7 +199,7 @@ def _sample() -> Iterator[Case]:
 
 
 def _slice() -> Iterator[Case]:
-    m = _Maker("slice")
+    m = Maker("slice")
     run = {"seq": 9, "past": 0}
     x = m.input("x", F32, (m.seq, 5, 7), run)
     m.b.output("last", m.b.slice(x, (m.seq - 1, 1, 2), (1, 3, 5)))
@@ -329,7 +212,7 @@ def _elementwise() -> Iterator[Case]:
         types = {DType.FLOAT32} & row.inputs[0].dtypes or {DType.UINT8}
         if row.wgsl is None or types != {DType.FLOAT32} or name == "where":
             continue
-        m = _Maker(name)
+        m = Maker(name)
         run = {"seq": 7, "past": 0}
         attrs = {"dataType": F16} if name == "cast" else {}
         values = [m.input(port.name, F32, (m.seq, 11), run) for port in row.inputs]
