@@ -88,7 +88,7 @@ def import_onnx(
 def check_operators(model: OnnxModel) -> None:
     """Raise UnsupportedError that names every operator of `model` that cannot be done.
 
-    Branches and loop bodies are checked when they are built: one that never runs may hold anything.
+    Those of branches and bodies are left for later: one that is never run may stay unknown.
     """
     Importer(model, {}).check(model.graph.nodes, Scope(model.opsets))
 
