@@ -31,7 +31,7 @@ PAGES = [ROOT / "bench" / "models" / "pages", ROOT / "bench" / "gpu" / "pages"]
 ENOUGH = {"rounds": 8, "runs": 5, "warm": 8}
 SMALL = {"rounds": 3, "runs": 1, "warm": 2}
 CPU = {"rounds": 5, "runs": 3, "warm": 4}
-PEER = {"gpu": "ort-webgpu", "cpu": "ort-wasm"}
+REFERENCE = "ort-wasm"  # what the outputs of all engines are compared with
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,8 @@ def compare(bench: Bench, what: str, engines: Sequence[str], counts: dict[str, i
     for name in bench.cases:
         told = bench.told(name)["plans"]
         known = [e for e in engines if not e.startswith("edgewise") or e in told]
-        query = {"case": name, "engines": ",".join(known), "threads": bench.threads, **counts}
+        query = {"case": name, "engines": ",".join(known), "reference": REFERENCE,
+                 "threads": bench.threads, **counts}  # fmt: skip
         try:
             yield {"what": what, "threads": bench.threads, **bench.page(query, 90)}
         except browser.Failed as error:
@@ -151,9 +152,10 @@ def brief(row: dict[str, Any]) -> str:
             f"{e['engine']} {e['ms']['median']} ms ({e['ratios']['median']}x)" for e in row["engines"]
         ]
         apart = [
-            f"{name} {d['max_abs']:.2g} of {d['largest']:.2g}"
-            for e in row["engines"][:1] for name, d in e["difference"].items()
-        ]  # fmt: skip
+            f"{e['engine']} {name} off by {d['max_abs']} of {d['largest']:.2g}"
+            for e in row["engines"]
+            for name, d in e["difference"].items()
+        ]
         return f"{row['case']}: {'; '.join(found)}; {', '.join(apart)}; {row['failed'] or ''}"
     if "steps" in row:
         top = [f"{s['kernel']} {s['origin']} {s['groups']} {s['repeated_us']} us" for s in row["steps"]]

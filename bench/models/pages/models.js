@@ -1,8 +1,9 @@
 // One case on several engines in turn, in one page: A B A B, the same inputs, and what each gives.
 //
 // Query: facts=1 (what devices there are, with probes=JSON), or case=NAME, engines=NAME,NAME (see
-// engines.js), rounds=N, runs=N of each engine in a round, warm=N, threads=N for Wasm, profile=1
-// for the GPU time of each dispatch instead. A run is: write the inputs, run, read every output.
+// engines.js), reference=NAME (whose outputs all are compared with, once), rounds=N, runs=N of each
+// engine in a round, warm=N, threads=N for Wasm, profile=1 for the GPU time of each dispatch instead.
+// A run is: write the inputs, run, read every output.
 
 import * as webgpu from "./shims/webgpu.js";
 import * as webnn from "./shims/webnn.js";
@@ -76,14 +77,16 @@ async function compare(test, names) {
     }
   }
   const last = engines.at(-1);
+  const right = outputs[query.reference] ?? await (await open(test, query.reference)).run();
   return {
     case: test.case,
+    reference: query.reference,
     failed,
     engines: engines.map(({ name, load_ms, about }) => ({
       engine: name, load_ms: round(load_ms), first_ms: first[name], ms: summary(times[name]),
       // of each round by itself: what other work on the machine does to all engines cancels out
       ratios: last && ratios(times[name], times[last.name]),
-      difference: last && difference(outputs[name], outputs[last.name]),
+      difference: difference(outputs[name], right),
       ...about, times_ms: times[name],
     })),
   };
