@@ -9,32 +9,42 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page
 
 from e2e.browsers import ROOT, Engine, engines
 from e2e.server import SiteServer
+from edgewise.dtypes import DType
+from edgewise.errors import UnsupportedError
+from edgewise.graph.builder import GraphBuilder
 from edgewise.graph.graph import Graph
 from edgewise.host.base import WeightBytes
 from edgewise.host.reference import FACTS, ReferenceDevice
 from edgewise.plan.parts import PartPlan, PartsPlan
-from edgewise.runtime.compiling import Compiled, compile_for
+from edgewise.runtime.compiling import compile_for
 from edgewise.runtime.external import externalise
+from edgewise.targets import reference
 from edgewise.targets.device import DeviceFacts
 from edgewise.targets.webnn.emit import emit
 from edgewise.targets.webnn.facts import WebnnFacts, probes
 from tests.ops import webnn_vectors
-from tests.targets.vectors import Vector, vector
+from tests.ops.webnn_vectors import Array
+from tests.targets.vectors import vector
+from tests.targets.webnn_guards import example, guarded
 
 VECTORS = {
     f"{operator}: {case['name']}": (f"{operator}-{index}", case)
     for operator in webnn_vectors.operators()
     for index, case in enumerate(webnn_vectors.cases(operator))
 }
+#: What WebGPU has no kernel for yet.
+NO_KERNEL = {"scatterElements"}
 Packed = str | list[Any]
 
 
@@ -77,10 +87,44 @@ def opened(page: Page, tmp_path: Path, site_server: Callable[[Path], SiteServer]
     return Browser(page)
 
 
+class Case(Protocol):
+    """A graph, the bytes of its inputs, and how to judge the bytes of its outputs."""
+
+    @property
+    def graph(self) -> Graph: ...
+    @property
+    def inputs(self) -> dict[str, bytes]: ...
+    def wrong(self, outputs: dict[str, bytes]) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A graph, and what the reference makes of it."""
+
+    graph: Graph
+    inputs: dict[str, bytes]
+    want: Mapping[str, Array]
+
+    def wrong(self, outputs: dict[str, bytes]) -> str | None:
+        """What is wrong with the outputs, or None. The sign of 0 counts."""
+        for name, want in self.want.items():
+            got = np.frombuffer(outputs[name], want.dtype).reshape(want.shape)
+            close = np.allclose(got, want, rtol=1e-6, atol=0)  # an average is rounded twice
+            if not close or not np.array_equal(np.signbit(got), np.signbit(want)):
+                return f"{name}: {got}, not {want}"
+        return None
+
+
+def example_of(graph: Graph, arrays: Mapping[str, Array]) -> Example:
+    """What the reference makes of a graph without a file's constants."""
+    want, _ = reference.run(graph, arrays, {}, _no_file, {})
+    return Example(graph, {name: array.tobytes() for name, array in arrays.items()}, want)
+
+
 class Run:
     """A case on its way through the parts of its plan."""
 
-    def __init__(self, case: Vector, plan: PartsPlan, weights: bytes) -> None:
+    def __init__(self, case: Case, plan: PartsPlan, weights: bytes) -> None:
         self.case, self.plan, self.weights = case, plan, weights
         self.values = dict(case.inputs)
         self.error: str | None = None
@@ -129,8 +173,14 @@ async def _no_store(hash: str) -> bytes:
     raise AssertionError(f"no weights are stored: {hash=}")
 
 
+def _no_file(constant: object) -> Array:
+    raise AssertionError(f"no constant of a file is in these graphs: {constant=}")
+
+
 def run_all(browser: Browser, runs: Mapping[str, Run]) -> dict[str, str]:
     """What is wrong with each case that has something wrong."""
+    # Playwright has an event loop in this thread
+    elsewhere = ThreadPoolExecutor(1)
     for index in range(max(len(run.plan.parts) for run in runs.values())):
         jobs = [
             (run, part)
@@ -143,23 +193,25 @@ def run_all(browser: Browser, runs: Mapping[str, Run]) -> dict[str, str]:
             run.take(result)
         for run in runs.values():
             if part := run.part(index, "reference"):
-                asyncio.run(run.compute(part))
+                elsewhere.submit(asyncio.run, run.compute(part)).result()
     verdicts = {name: run.verdict() for name, run in runs.items()}
     return {name: verdict for name, verdict in verdicts.items() if verdict is not None}
 
 
-def compiled(case: Vector, facts: WebnnFacts) -> tuple[Compiled, Run]:
+def compiled(case: Case, facts: WebnnFacts) -> Run:
     """A case's plan as a model's would be made, for these facts."""
     moved = externalise(case.graph, {}, WeightBytes(b""))
     made = compile_for(moved.graph, moved.tensors, facts, frozenset())
-    return made, Run(case, PartsPlan.from_json(made.text), moved.weights.tail)
+    return Run(case, PartsPlan.from_json(made.text), moved.weights.tail)
 
 
-def as_it_is(case: Vector, facts: WebnnFacts) -> Run:
+def as_it_is(case: Case, facts: WebnnFacts) -> Run:
     """A case's calls, whether the browser takes them or not."""
     moved = externalise(_named_by_value(case.graph), {}, WeightBytes(b""))
     plan = emit(moved.graph, moved.tensors, facts)
-    part = PartPlan("webnn", plan.to_json(), tuple(case.inputs), dict.fromkeys(moved.graph.outputs, 0))
+    part = PartPlan(
+        "webnn", plan.to_json(), tuple(case.inputs), dict.fromkeys(moved.graph.outputs, 0)
+    )
     parts = PartsPlan("webnn", case.graph.inputs, case.graph.outputs, (part,))
     return Run(case, parts, moved.weights.tail)
 
@@ -168,21 +220,102 @@ def _named_by_value(graph: Graph) -> Graph:
     return replace(graph, outputs={name: name for name in graph.outputs.values()})
 
 
+def targets(run: Run) -> set[str]:
+    """What a case runs on."""
+    return {part.target for part in run.plan.parts}
+
+
 @engines("chromium_webnn")
 def test_vectors(opened: Browser, engine: Engine) -> None:
-    """What the browser does not take or gets wrong by itself passes too, with help or without."""
+    """What the browser gets right by itself runs on it alone; all the rest passes too."""
     cases = {name: vector(*given) for name, given in VECTORS.items()}
     assert len(cases) >= 1070
     facts = replace(opened.webnn, rest=(FACTS,))
     plain = run_all(opened, {name: as_it_is(case, facts) for name, case in cases.items()})
-    made = {name: compiled(case, facts) for name, case in cases.items()}
-    wrong = run_all(opened, {name: run for name, (_, run) in made.items()})
-    assert wrong == {}
+    runs = {name: compiled(case, facts) for name, case in cases.items()}
+    assert run_all(opened, runs) == {}
 
-    alone = [n for n, (_, run) in made.items() if {p.target for p in run.plan.parts} == {"webnn"}]
-    needless = [name for name in cases if name not in alone and name not in plain]
-    assert needless == []
-    print(f"{len(cases)} cases on {facts.name}: {len(plain)} fail as they are, "
-          f"{len(cases) - len(alone)} need another target")  # fmt: skip
-    assert len(plain) == 45
-    assert 15 <= len(cases) - len(alone) <= 25
+    helped = {name for name, run in runs.items() if targets(run) != {"webnn"}}
+    assert helped <= plain.keys(), "these need no help"
+    print(f"{len(cases)} cases on {facts.name}: {len(plain)} fail as they are; rewritten, "
+          f"{len(helped)} still need another target")  # fmt: skip
+    # Chromium 147's own count on this half of the suite, and what the rewriting leaves of it
+    assert (len(plain), len(helped)) == (45, 17)
+
+
+@engines("chromium_webnn")
+def test_vectors_with_webgpu(opened: Browser, engine: Engine) -> None:
+    """What the browser's WebNN does not take passes on its WebGPU."""
+    cases = {name: vector(*given) for name, given in VECTORS.items()}
+    facts = replace(opened.webnn, rest=(FACTS,))
+    needing = [name for name, case in cases.items() if targets(compiled(case, facts)) != {"webnn"}]
+    facts = replace(opened.webnn, rest=(opened.webgpu,))
+    runs, unsupported = {}, set()
+    for name in needing:
+        try:
+            runs[name] = compiled(cases[name], facts)
+        except UnsupportedError:
+            unsupported.add(name)
+    assert run_all(opened, runs) == {}
+    assert all(targets(run) == {"webgpu"} for run in runs.values())
+    assert {name.split(":")[0] for name in unsupported} == NO_KERNEL
+
+
+@engines("chromium_webnn")
+def test_without_splitting_what_is_refused_is_named(opened: Browser, engine: Engine) -> None:
+    cases = [vector(*given) for given in VECTORS.values()]
+    helped = replace(opened.webnn, rest=(FACTS,))
+    needing = [case for case in cases if targets(compiled(case, helped)) != {"webnn"}]
+    for case in needing:
+        with pytest.raises(UnsupportedError, match="splitting") as caught:
+            compiled(case, opened.webnn)
+        assert case.json["ops"][-1]["op"] in str(caught.value)
+
+
+@engines("chromium_webnn")
+def test_guards_are_still_needed(opened: Browser, engine: Engine) -> None:
+    """Each guard's example goes wrong in this browser as it is; with the guard it does not."""
+    facts = replace(opened.webnn, rest=(FACTS,))
+    plain, made = {}, {}
+    for parameters in guarded():
+        case = example_of(*example(parameters.values[1]))
+        name = str(parameters.id)
+        plain[name], made[name] = as_it_is(case, facts), compiled(case, facts)
+    assert run_all(opened, made) == {}
+    right = plain.keys() - run_all(opened, plain).keys()
+    assert right == set(), "this browser gets these right: give them their `fixed`"
+
+
+@engines("chromium_webnn")
+def test_outputs_that_nothing_computes(opened: Browser, engine: Engine) -> None:
+    b = GraphBuilder("given")
+    half = np.array([-0.0, 0.0, -1.0, 65504.0], np.float16)
+    x = b.input("x", DType.FLOAT16, (4,))
+    constant = b.constant(DType.FLOAT16, (4,), data=half.tobytes())
+    for name, value in {
+        "same": x, "constant": constant, "cast": b.cast(constant, DType.FLOAT32),
+        "size": b.abs(x), "again": constant,
+    }.items():  # fmt: skip
+        b.output(name, value)
+    case = example_of(b.build(), {"x": half[::-1].copy()})
+    assert run_all(opened, {"given": compiled(case, opened.webnn)}) == {}
+
+
+@engines("chromium_webnn")
+def test_parts_hand_on(opened: Browser, engine: Engine) -> None:
+    """A graph of which the middle runs on WebGPU, and the ends on WebNN."""
+    rng = np.random.default_rng(5)
+    arrays = {
+        "x": rng.integers(-2, 3, (64, 64)).astype(np.float32),  # sums are exact
+        "rows": rng.integers(0, 64, (64, 64)).astype(np.int32),
+    }
+    b = GraphBuilder("sandwich")
+    x, rows = b.input("x", DType.FLOAT32, (64, 64)), b.input("rows", DType.INT32, (64, 64))
+    product = b.matmul(x, x)
+    uneven = b.cast(b.cast(rows, DType.UINT64), DType.FLOAT32)
+    b.output("y", b.matmul(b.add(product, uneven), x))
+    b.output("product", product)
+    case = example_of(b.build(), arrays)
+    run = compiled(case, replace(opened.webnn, rest=(opened.webgpu,)))
+    assert [part.target for part in run.plan.parts] == ["webnn", "webgpu", "webnn"]
+    assert run_all(opened, {"sandwich": run}) == {}

@@ -21,7 +21,7 @@ async function open(probes) {
   return { webnn: native.facts, webgpu: gpu.facts };
 }
 
-/** @param {Packed} packed */
+/** @param {Packed} packed @returns {Uint8Array<ArrayBuffer>} */
 function unpacked(packed) {
   if (typeof packed === "string") return Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
   const [text, times] = packed;

@@ -63,7 +63,9 @@ def test_values_go_from_part_to_part() -> None:
             await parts.write("x", (X * factor).tobytes())
             await parts.write("y", X.tobytes())
             await parts.run("main", {})
-            got = {n: np.frombuffer(await parts.read(n), np.float32) for n in ("sum", "middle", "same")}
+            got = {
+                n: np.frombuffer(await parts.read(n), np.float32) for n in ("sum", "middle", "same")
+            }
             np.testing.assert_array_equal(got["middle"], -X * factor * X)
             np.testing.assert_array_equal(got["sum"], -X * factor * X - X * factor)
             np.testing.assert_array_equal(got["same"], X)

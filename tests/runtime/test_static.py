@@ -62,7 +62,7 @@ async def once(static: StaticShapes, seq: int) -> None:
     await static.write("x", x.tobytes())
     await static.run("main", {"seq": seq})
     y = np.frombuffer(await static.read("y"), np.float32).reshape(seq, 2)
-    np.testing.assert_array_equal(y, x + [1, 2])
+    np.testing.assert_array_equal(y, x + np.array([1, 2]))
 
 
 def test_a_shape_is_built_once_and_the_one_least_used_goes() -> None:

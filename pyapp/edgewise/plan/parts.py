@@ -44,8 +44,12 @@ class PartsPlan:
     def to_json(self) -> str:
         """One line of JSON."""
         parts = [
-            {"target": p.target, "plan": p.plan, "inputs": p.inputs,
-             "outputs": dict(p.outputs)}  # fmt: skip
+            {
+                "target": p.target,
+                "plan": p.plan,
+                "inputs": p.inputs,
+                "outputs": dict(p.outputs),
+            }
             for p in self.parts
         ]
         return json.dumps({

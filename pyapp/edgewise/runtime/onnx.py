@@ -74,15 +74,24 @@ class OnnxSession:
         self._needed: dict[Shapes, frozenset[str]] = {}
         self._inputs = _inputs(onnx.graph)
         self._stored = {tensor.key: tensor for tensor in _tensors(onnx.graph)}
+        self._owned = False
         self._one_at_a_time = asyncio.Lock()
 
     @classmethod
     async def open(
-        cls, host: Host, onnx: OnnxModel, files: Files, *, target: Target = "auto"
+        cls,
+        host: Host,
+        onnx: OnnxModel,
+        files: Files,
+        *,
+        target: Target = "auto",
+        device: Device | None = None,
     ) -> Self:
-        """Open `onnx` on a device. Raises NoDeviceError."""
-        device = await host.open_device(None if target == "auto" else target)
-        return cls(host, onnx, files, device)
+        """Open `onnx` on a device; `close` leaves one open that is given. Raises NoDeviceError."""
+        opened = device or await host.open_device(None if target == "auto" else target)
+        session = cls(host, onnx, files, opened)
+        session._owned = device is None
+        return session
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -133,7 +142,8 @@ class OnnxSession:
         for each in self._loaded.values():
             await each.model.close()
         self._loaded.clear()
-        await self._device.close()
+        if self._owned:
+            await self._device.close()
 
     def _key(self, shapes: Shapes, given: Mapping[str, Array]) -> object:
         needed = sorted(self._needed.get(shapes, frozenset()) & given.keys())

@@ -84,6 +84,14 @@ def import_onnx(
     return Importer(model, values or {}).run(shapes)
 
 
+def check_operators(model: OnnxModel) -> None:
+    """Raise UnsupportedError that names every operator of `model` that cannot be done.
+
+    Those of branches and bodies are left for later: one that is never run may stay unknown.
+    """
+    Importer(model, {}).check(model.graph.nodes, Scope(model.opsets))
+
+
 class Scope:
     """Names and what they stand for, in a graph, branch, loop body or function."""
 

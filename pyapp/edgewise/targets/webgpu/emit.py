@@ -180,6 +180,11 @@ class Program:
         form = storage(dtype, packed=False, half=self.half)
         return form.nbytes * 8 == dtype.bits and name not in self.graph.constants
 
+    def reader(self, name: str) -> str:
+        """The operator that reads a value first."""
+        users = self.users.get(name)
+        return users[0].op if users else "the host"
+
     def note(self, node: Node, text: str) -> None:
         """Note whether a node was joined with another kernel."""
         self.notes.append(Note(f"join {node.op}", node.origin or node.outputs[0], text))
@@ -290,6 +295,14 @@ class Program:
         if root in self.homes:
             return self.homes[root]
         place = memory.placements[root]
+        limit = self.shared.facts.limits["maxStorageBufferBindingSize"]
+        if self._nbytes(root) > limit:
+            raise PlanError(
+                f"value '{root}'",
+                got=f"{self._nbytes(root)} bytes",
+                need=f"at most {limit} in one binding",
+                fix="choose a smaller input",
+            )
         buffer = self.shared.buffer(f"arena{place.arena}", "arena", memory.arenas[place.arena])
         return Binding(buffer, place.offset, self._nbytes(root))
 

@@ -39,12 +39,13 @@ def emit(graph: Graph, tensors: Mapping[str, Tensor], facts: WebnnFacts) -> Webn
     used = [constant for name, constant in graph.constants.items() if name in read]
     _check_types(graph.name, used)
     calls = [_call(node, ids, facts) for node in graph.nodes]
+    computed = _computed(graph)
     outputs: dict[str, int] = {}
     for public, name in graph.outputs.items():
         outputs[public] = ids[name]
-        if name in graph.inputs or name in graph.constants:
-            # WebNN wants an output to be computed; reshape takes every data type
-            outputs[public] = len(graph.values) + len(outputs)
+        if name not in computed:
+            # reshape takes every data type
+            outputs[public] = len(graph.values) + len(calls)
             shape = _shape(graph.values[name])
             calls.append(("reshape", [{"operand": ids[name]}, shape], {}, [outputs[public]]))
     inputs = [graph.values[name] for name in graph.inputs if name in read]
@@ -57,6 +58,20 @@ def emit(graph: Graph, tensors: Mapping[str, Tensor], facts: WebnnFacts) -> Webn
         outputs=tuple(outputs.items()),
         nbytes=sum(value.dtype.nbytes(math.prod(_shape(value))) for value in held),
     )
+
+
+def _computed(graph: Graph) -> set[str]:
+    """Values that may be outputs as they are.
+
+    WebNN takes no inputs and constants for it; and what comes of constants alone, such as the
+    float32 cast of a float16 constant, is zeros in Chromium 147 unless something else reads it.
+    """
+    return {
+        name
+        for node in graph.nodes
+        if not graph.constants.keys() >= {each for each in node.inputs if each is not None}
+        for name in node.outputs
+    }
 
 
 def _call(node: Node, ids: Mapping[str, int], facts: WebnnFacts) -> Call:

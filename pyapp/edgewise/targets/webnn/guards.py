@@ -1,7 +1,8 @@
 """What browsers' WebNN takes and then gets wrong, or refuses when the graph is built.
 
-A row says what is wrong, in which browsers, and which W3C cases show it: when all of them pass
-with the row taken out (e2e/test_webnn.py does that), the row has a last version, `fixed`.
+A row says what is wrong and in which browsers. tests/targets/webnn_guards.py has the smallest graph
+that shows it: when the browser gets that right by itself (e2e/test_webnn.py asks it), the row gets
+its last version, `fixed`, and can go when that is old.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...dims import evaluate
-from ...dtypes import DType
 from ...graph.graph import Constant
 from ...ops.base import Attr, Op, Type, Value
 from .facts import WebnnFacts
@@ -56,7 +56,6 @@ class Guard:
     """One thing that is wrong with an operator.
 
     seen   the Chromium in which it was found
-    cases  W3C cases that fail without the guard, as `operator: part of the name`
     fixed  the first Chromium that gets it right, once it is known
     """
 
@@ -64,7 +63,6 @@ class Guard:
     reason: str
     applies: Callable[[Use], bool]
     seen: int
-    cases: tuple[str, ...]
     fixed: int | None = None
 
     def browsers(self, facts: WebnnFacts) -> bool:
@@ -121,55 +119,21 @@ def ties(use: Use) -> bool:
     return False
 
 
-def negative_zero(use: Use) -> bool:
-    """Whether a float16 constant with a -0 among its elements is cast to float32."""
-    constant = use.constant(0)
-    if use.attrs["dataType"] is not DType.FLOAT32 or constant is None or constant.data is None:
-        return False
-    if constant.value.dtype is not DType.FLOAT16:
-        return False
-    halves = zip(constant.data[::2], constant.data[1::2], strict=True)
-    return (0x00, 0x80) in halves
-
-
 GUARDS: tuple[Guard, ...] = (
-    Guard(
-        "averagePool2d", "padding counts as elements in this browser's average",
-        lambda use: padded(use) or overhangs(use), 147,
-        ("averagePool2d: options.roundingType=floor", "averagePool2d: outputSizes ignores"),
-    ),
-    Guard(
-        "maxPool2d", "beyond the end this browser's maximum takes 0",
-        overhangs, 147, ("maxPool2d: outputSizes ignores options.roundingType=floor",),
-    ),
-    *(
-        Guard(pool, "this browser's pools have no dilations", dilated, 147,
-              (f"{pool}: options.dilations",))
-        for pool in ("averagePool2d", "l2Pool2d", "maxPool2d")
-    ),
-    Guard(
-        "convTranspose2d", "padding gives zeros in this browser", padded, 147,
-        ("convTranspose2d: options.padding",),
-    ),
-    Guard(
-        "convTranspose2d", "this browser has no dilations and groups here",
-        lambda use: dilated(use) or use.attrs.get("groups", 1) != 1, 147,
-        ("convTranspose2d: options.dilations",),
-    ),
-    Guard(
-        "pad", "this browser has no edge padding",
-        lambda use: use.attrs.get("mode") == "edge", 147, ("pad: options.mode='edge'",),
-    ),
-    Guard(
-        "scatterElements", "this browser wants constant indices",
-        lambda use: use.constant(1) is None, 147, ("scatterElements: float32 tensors along axis",),
-    ),
-    Guard(
-        "resample2d", "halfway between two elements this browser takes the larger index",
-        ties, 147, ("resample2d: nearest",),
-    ),
-    Guard(
-        "cast", "-0 of a float16 constant becomes 0 in this browser's float32",
-        negative_zero, 147, ("cast: float16 -0",),
-    ),
+    Guard("averagePool2d", "padding counts as elements in this browser's average",
+          lambda use: padded(use) or overhangs(use), 147),
+    Guard("averagePool2d", "this browser's pools have no dilations", dilated, 147),
+    Guard("maxPool2d", "beyond the end this browser's maximum takes 0", overhangs, 147),
+    Guard("maxPool2d", "this browser's pools have no dilations", dilated, 147),
+    Guard("l2Pool2d", "this browser's pools have no dilations", dilated, 147),
+    Guard("convTranspose2d", "padding gives zeros in this browser", padded, 147),
+    Guard("convTranspose2d", "this browser has no dilations here", dilated, 147),
+    Guard("convTranspose2d", "this browser has no groups here",
+          lambda use: use.attrs.get("groups", 1) != 1, 147),
+    Guard("pad", "this browser has no edge padding",
+          lambda use: use.attrs.get("mode") == "edge", 147),
+    Guard("scatterElements", "this browser wants constant indices",
+          lambda use: use.constant(1) is None, 147),
+    Guard("resample2d", "halfway between two elements this browser takes the larger index",
+          ties, 147),
 )  # fmt: skip

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from ...dims import evaluate
 from ...dtypes import DType
 from ...graph.builder import STRUCT, GraphBuilder
-from ...ops.base import Attr, Value
+from ...ops.base import Value
 from .guards import Use, dilated, missing
 
 Form: TypeAlias = Callable[[], Any]
@@ -57,15 +57,15 @@ def widened(b: GraphBuilder, use: Use) -> Iterator[Form]:
 
     def form(wide: DType) -> Any:
         inputs = [
-            b.cast(value, data_type=wide) if is_data and value is not None else value
+            b.cast(value, wide) if is_data and value is not None else value
             for value, is_data in zip(use.inputs, data, strict=True)
         ]
         made = b.apply(use.op, inputs, dict(use.attrs))
         if use.op.name in OWN_TYPE:
             return made
         if use.op.several:
-            return tuple(b.cast(each, data_type=old) for each in made)
-        return b.cast(made, data_type=old)
+            return tuple(b.cast(each, old) for each in made)
+        return b.cast(made, old)
 
     for wide in WIDER.get(old, ()):
         yield partial(form, wide)
@@ -80,7 +80,7 @@ def narrow_indices(b: GraphBuilder, use: Use) -> Iterator[Form]:
 
     def form() -> Any:
         inputs = list(use.inputs)
-        inputs[at] = b.cast(inputs[at], data_type=DType.INT32)
+        inputs[at] = b.cast(inputs[at], DType.INT32)
         return b.apply(use.op, inputs, dict(use.attrs))
 
     yield form
@@ -129,7 +129,7 @@ def magnitude(b: GraphBuilder, use: Use) -> Iterator[Form]:
     def form() -> Any:
         zero = b.scalar(x.dtype, 0)
         above, below = b.greater(x, zero), b.lesser(x, zero)
-        return b.sub(b.cast(above, data_type=x.dtype), b.cast(below, data_type=x.dtype))
+        return b.sub(b.cast(above, x.dtype), b.cast(below, x.dtype))
 
     yield form
 
@@ -152,9 +152,10 @@ def padded_before(b: GraphBuilder, use: Use) -> Iterator[Form]:
         begin, end = [0] * 4, [0] * 4
         for axis, (before, beyond) in zip((height, width), gaps, strict=True):
             begin[axis], end[axis] = before, beyond
-        attrs = {name: use.attrs[name] for name in ("strides", "layout") if name in use.attrs}
+        attrs = {name: attr for name, attr in use.attrs.items() if name != "outputSizes"}
+        attrs |= {"padding": (0,) * 4, "outputShapeRounding": "floor", "windowDimensions": windows}
         wide = b.pad(x, begin, end, value=-inf if maximum else 0.0)
-        made = b.apply(use.op, [wide], {**attrs, "windowDimensions": windows})
+        made = b.apply(use.op, [wide], attrs)
         return made if maximum else b.mul(made, _correction(b, use, gaps, windows))
 
     yield form
@@ -195,12 +196,8 @@ def cropped(b: GraphBuilder, use: Use) -> Iterator[Form]:
         return  # outputPadding has to be below the stride
 
     def form() -> Any:
-        attrs: dict[str, Attr] = {
-            name: attr for name, attr in use.attrs.items()
-            if name not in ("padding", "outputSizes", "outputPadding")
-        }  # fmt: skip
-        if any(extra):
-            attrs["outputPadding"] = tuple(extra)
+        attrs = {name: attr for name, attr in use.attrs.items() if name != "outputSizes"}
+        attrs |= {"padding": (0,) * 4, "outputPadding": tuple(extra)}
         return b.slice(b.apply(use.op, use.inputs, attrs), starts, list(out))
 
     yield form
@@ -255,21 +252,9 @@ def nearest(b: GraphBuilder, use: Use) -> Iterator[Form]:
     yield form
 
 
-def cast_in_advance(b: GraphBuilder, use: Use) -> Iterator[Form]:
-    """A float16 constant cast to float32 here: for a browser that loses the sign of -0."""
-    if use.op.name != "cast" or use.attrs["dataType"] is not DType.FLOAT32:
-        return
-    constant, x = use.constant(0), use.input(0)
-    if constant is None or constant.data is None or x.dtype is not DType.FLOAT16:
-        return
-    count = len(constant.data) // 2
-    data = struct.pack(f"<{count}f", *struct.unpack(f"<{count}e", constant.data))
-    yield lambda: b.constant(DType.FLOAT32, x.shape, data=data)
-
-
 RULES: tuple[Rule, ...] = (
-    cast_in_advance, magnitude, narrow_indices, one_index, widened, flattened, padded_before, cropped, edges,
-    nearest,
+    magnitude, narrow_indices, one_index, widened, flattened, padded_before,
+    cropped, edges, nearest,
 )  # fmt: skip
 
 
