@@ -20,8 +20,8 @@ def run(op: str, arrays: list[Array | None], outputs: int = 1, **attrs: Any) -> 
     evaluator = _evaluator(op, present, types, outputs, frozen)
     given = {f"x{i}": array for i, array in enumerate(arrays) if array is not None}
     with np.errstate(all="ignore"):
-        made: list[Array] = evaluator.run(None, given)
-    return made
+        made = evaluator.run(None, given)
+    return list(made)
 
 
 @functools.cache

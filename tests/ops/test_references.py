@@ -101,9 +101,9 @@ def test_binary_rows_broadcast(data: st.DataObject) -> None:
     got = run(op, dict(zip(names, (a, b), strict=True)))[0]
     if op == "div" and a.dtype.kind in "iu":
         exact = np.broadcast_arrays(a.astype(object), b.astype(object))
-        want = [abs(x) // abs(y) * (1 if (x < 0) == (y < 0) else -1)
-                for x, y in zip(exact[0].ravel(), exact[1].ravel(), strict=True)]  # fmt: skip
-        assert got.ravel().tolist() == want
+        truncated = [abs(x) // abs(y) * (1 if (x < 0) == (y < 0) else -1)
+                     for x, y in zip(exact[0].ravel(), exact[1].ravel(), strict=True)]  # fmt: skip
+        assert got.ravel().tolist() == truncated
         return
     (want,) = onnx_reference.run(BINARY[op], [a, b])
     _near(got, np.asarray(want).astype(got.dtype))
@@ -187,9 +187,10 @@ def test_reductions(data: st.DataObject) -> None:
     axes = tuple(data.draw(st.lists(st.integers(0, len(shape) - 1), min_size=1, unique=True))
                  if shape else [])  # fmt: skip
     # ONNX's code does not take rank 0
+    theirs: list[Array | None]
     theirs = [x, np.array(axes, np.int64)] if shape else [x.reshape(1)]
     (want,) = onnx_reference.run(REDUCTIONS[op], theirs, keepdims=int(keep and bool(shape)))
-    given = {"axes": axes} if axes else {}
+    given: dict[str, Any] = {"axes": axes} if axes else {}
     _near(run(op, {"input": x}, keepDimensions=keep, **given)[0], np.asarray(want, x.dtype))
 
 
