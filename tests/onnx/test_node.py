@@ -9,13 +9,8 @@ from tests.onnx.known import KNOWN, SHARE
 from tests.onnx.node_cases import baseline, cases, check
 
 NAMES = baseline()
-#: On WebGPU a case costs the compilation of its kernels: an operator's expansion into others, which
-#: have cases of their own, is left to the reference.
-PAIRS = [
-    *(pytest.param(name, "REFERENCE", id=f"{name}-REFERENCE") for name in NAMES),
-    *(pytest.param(name, "WEBGPU", id=f"{name}-WEBGPU", marks=pytest.mark.gpu)
-      for name in NAMES if not name.endswith("_expanded")),
-]  # fmt: skip
+MARKS = {"WEBGPU": pytest.mark.gpu}
+TARGETS = [pytest.param(target, marks=MARKS.get(target, ())) for target in KNOWN]
 
 
 @pytest.mark.parametrize("target", list(KNOWN))
@@ -27,7 +22,8 @@ def test_enough_of_the_baseline_passes(target: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize(("name", "target"), PAIRS)
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", NAMES)
 def test_node(name: str, target: str) -> None:
     case = cases()[name]
     if name in KNOWN[target]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from ..arrays import numpy_name
-from ..errors import FormatError, InputError
+from ..errors import FormatError, InputError, UnsupportedError
 from ..formats.onnx import OnnxGraph, OnnxModel, OnnxTensor
 from ..host.base import Device, Host, WeightBytes, Weights
 from ..importers.onnx import (
@@ -179,7 +179,12 @@ class OnnxSession:
     def _read(self, key: str) -> Array:
         """The values of a stored tensor."""
         tensor = self._stored[key]
-        data = self.files.data[tensor.location or ""]
+        data = self.files.data.get(tensor.location or "")
+        if data is None:
+            raise UnsupportedError(
+                f"tensor {tensor.name!r} of a packed model", got="shapes that depend on its values",
+                need="values that the manifest's structure holds", fix="open the ONNX file itself",
+            )  # fmt: skip
         part = bytes(data[tensor.offset : tensor.offset + tensor.nbytes])
         return read(replace(tensor, data=part, location=None))
 
