@@ -29,6 +29,13 @@ def _pool(name: str, **options: Any) -> Callable[[GraphBuilder], Value]:
     return build
 
 
+def _strided(b: GraphBuilder) -> Value:
+    w = b.constant(F32, (1, 1, 1, 3), data=np.arange(1, 4, dtype=np.float32).tobytes())
+    x = b.input("x", F32, (1, 1, 5, 5))
+    made: Value = b.conv2d(x, w, padding=[0, 0, 1, 1], strides=[3, 1])
+    return made
+
+
 def _transposed(**options: Any) -> Callable[[GraphBuilder], Value]:
     def build(b: GraphBuilder) -> Value:
         groups = options.get("groups", 1)
@@ -59,15 +66,16 @@ def _halved(b: GraphBuilder) -> Value:
 
 #: By operator, then in the order of GUARDS.
 EXAMPLES: dict[str, list[Callable[[GraphBuilder], Value]]] = {
+    "conv2d": [_strided],
     "averagePool2d": [
         _pool("averagePool2d", strides=[2, 2], padding=[1, 0, 0, 1]),
         _pool("averagePool2d", dilations=[2, 2]),
     ],
     "maxPool2d": [
-        _pool("maxPool2d", strides=[2, 2], padding=[1, 0, 0, 1], output_sizes=[3, 3]),
+        _pool("maxPool2d", strides=[1, 3], padding=[0, 0, 0, 2]),
         _pool("maxPool2d", dilations=[2, 2]),
     ],
-    "l2Pool2d": [_pool("l2Pool2d", dilations=[2, 2])],
+    "l2Pool2d": [_pool("l2Pool2d", padding=[1, 1, 1, 1]), _pool("l2Pool2d", dilations=[2, 2])],
     "convTranspose2d": [
         _transposed(padding=[1, 1, 1, 1]), _transposed(dilations=[2, 2]), _transposed(groups=2),
     ],
