@@ -75,7 +75,7 @@ def main() -> None:
 @click.argument("model", type=click.Path(exists=True, path_type=Path))
 @click.option("-o", "--out", type=FOLDER, required=True, help="Where the manifest goes.")
 def pack(model: Path, out: Path) -> None:
-    """Write the manifest and tokenizer of a GGUF file or a Hugging Face folder of an encoder.
+    """Write the manifest of a GGUF file, an ONNX file or a Hugging Face folder of an encoder.
 
     The weights themselves stay as they are.
     """

@@ -4,7 +4,8 @@
     outputs = backend.prepare(onnx.load("model.onnx"), "WEBGPU").run([x])
 
 The device names a target: CPU and REFERENCE are NumPy, WEBGPU and GPU the best WebGPU adapter. So
-`onnx.backend.test`, or anyone's tests, can drive every target that CPython has.
+`onnx.backend.test`, or anyone's tests, can drive every target that CPython has. A device is opened
+once in a process.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from onnx.backend.base import Backend, BackendRep, namedtupledict
 from .errors import InputError, NoDeviceError
 from .formats.onnx_read import parse
 from .host import current
-from .host.base import Host
+from .host.base import Device, Host
 from .runtime.model import Target
 from .runtime.onnx import Files, OnnxSession
 
@@ -26,6 +27,7 @@ TARGETS: dict[str, Target] = {
     "CPU": "reference", "REFERENCE": "reference", "GPU": "webgpu", "WEBGPU": "webgpu",
     "AUTO": "auto",
 }  # fmt: skip
+_devices: dict[Target, Device] = {}
 
 
 class EdgewiseRep(BackendRep):
@@ -59,22 +61,21 @@ class EdgewiseBackend(Backend):
         model: onnx.ModelProto,
         device: str = "CPU",
         *,
-        host: Host | None = None,
         external: Mapping[str, bytes | memoryview] | None = None,
         **kwargs: Any,
     ) -> EdgewiseRep:
         """Open `model` on `device`.
 
-        host      the machine; this process's own unless given
         external  the files that hold the model's external data, by the names that it has for them
 
-        Raises UnsupportedError that names every operator that cannot be done, FormatError.
+        Raises UnsupportedError that names every operator that cannot be done, InputError for
+        another device, NoDeviceError, FormatError.
         """
-        here = host or current.current()
+        host = current.current()
         data = model.SerializeToString()
         files = Files.joined({"": data, **(external or {})})
-        opened = OnnxSession.open(here, parse(data), files, target=_target(device))
-        return EdgewiseRep(here, here.wait(opened, "await OnnxSession.open(...)"))
+        opened = OnnxSession.open(host, parse(data), files, device=_device(host, device))
+        return EdgewiseRep(host, host.wait(opened, "await OnnxSession.open(...)"))
 
     @classmethod
     def run_model(
@@ -92,7 +93,7 @@ class EdgewiseBackend(Backend):
         outputs_info: Any = None,
         **kwargs: Any,
     ) -> tuple[Any, ...]:
-        """Run one node on arrays, in the newest version of ONNX's operators."""
+        """Run one node on arrays, in the newest version of its domain or `opset_version`."""
         given = list(inputs.values()) if isinstance(inputs, Mapping) else list(inputs)
         names = [name for name in node.input if name]
         values = [
@@ -110,27 +111,22 @@ class EdgewiseBackend(Backend):
     @classmethod
     def supports_device(cls, device: str) -> bool:
         """Whether the device's target can be opened here."""
-        name = device.partition(":")[0].upper()
-        if name not in TARGETS:
-            return False
-        here = current.current()
         try:
-            opened = here.wait(here.open_device(_named(TARGETS[name])), "an event loop of its own")
-        except NoDeviceError:
+            _device(current.current(), device)
+        except (InputError, NoDeviceError):
             return False
-        here.wait(opened.close(), "an event loop of its own")
         return True
 
 
-def _target(device: str) -> Target:
+def _device(host: Host, device: str) -> Device:
     name = device.partition(":")[0].upper()
-    if name not in TARGETS:
+    target = TARGETS.get(name)
+    if target is None:
         raise InputError("device", got=device, need=f"one of {', '.join(TARGETS)}")
-    return TARGETS[name]
-
-
-def _named(target: Target) -> Any:
-    return None if target == "auto" else target
+    if target not in _devices:
+        opening = host.open_device(None if target == "auto" else target)
+        _devices[target] = host.wait(opening, "await host.open_device(...)")
+    return _devices[target]
 
 
 prepare = EdgewiseBackend.prepare

@@ -126,6 +126,7 @@ def padded(texts: list[list[int]]) -> dict[str, Array]:
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(mask)}
 
 
+@pytest.mark.slow
 def test_minilm(minilm: Folder) -> None:
     """The real model: its config, its text form, one text and a batch of 16."""
     config = config_from_files(minilm.files, minilm.tensors)

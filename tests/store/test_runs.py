@@ -64,13 +64,13 @@ def test_plan_asks_for_every_byte_that_is_missing(sizes: list[int], data: st.Dat
     manifest = manifest_of(random_bytes(sum(sizes)), sizes)
     there = data.draw(st.sets(st.sampled_from([s.hash or "" for s in manifest.segments])))
     absent = missing(manifest, wanted(manifest), there)
-    runs = plan(manifest, "u", absent, parts=4, ranged=True)
+    runs = plan(manifest, ["u"], absent, parts=4, ranged=True)
     asked = {run.offset + at for run in runs for at in range(run.nbytes)}
     need = {manifest.offsets[i] + at for i in absent for at in range(sizes[i])}
     assert need <= asked
     assert len(asked) == sum(run.nbytes for run in runs), "a byte is asked for twice"
     assert len(asked - need) <= BRIDGE_NBYTES * len(absent)
-    whole = plan(manifest, "u", absent, parts=4, ranged=False)
+    whole = plan(manifest, ["u"], absent, parts=4, ranged=False)
     assert len(whole) == bool(absent)
     for run in runs + whole:
         first = manifest.offsets.index(run.offset)

@@ -104,7 +104,7 @@ def test_more_texts_than_a_batch_keep_their_order(
     async def run() -> tuple[Any, list[Any]]:
         embedder = await Embedder.open(tiny_model, target=target, host=host)
         together = await embedder.embed(texts)
-        alone = [(await embedder.embed([text]))[0] for text in texts]
+        alone = [(await embedder.embed([text]))[0] for text in texts[::9]]
         assert embedder.encoder.report.facts.target == target
         await embedder.close()
         return together, alone
@@ -112,7 +112,7 @@ def test_more_texts_than_a_batch_keep_their_order(
     together, alone = asyncio.run(run())
     assert together.shape == (len(texts), TINY.hidden)
     assert together.dtype == np.float32
-    np.testing.assert_allclose(together, alone, rtol=0, atol=LIMIT)
+    np.testing.assert_allclose(together[::9], alone, rtol=0, atol=LIMIT)
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, rtol=0, atol=LIMIT)
 
 

@@ -8,9 +8,10 @@ model's folder. Pure: says nothing about operators, and touches no file.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from math import prod
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..errors import FormatError, UnsupportedError
 from .onnx import (
@@ -125,6 +126,33 @@ def _attribute_tensors(attribute: OnnxAttribute) -> Iterator[OnnxTensor]:
         for each in attribute:
             if isinstance(each, OnnxTensor | OnnxGraph):
                 yield from _attribute_tensors(each)
+
+
+def with_tensors(model: OnnxModel, change: Callable[[OnnxTensor], OnnxTensor]) -> OnnxModel:
+    """The model with `change` of every tensor in its place."""
+    functions = tuple(replace(each, nodes=_changed(each.nodes, change)) for each in model.functions)
+    return replace(model, graph=_changed_graph(model.graph, change), functions=functions)
+
+
+def _changed_graph(graph: OnnxGraph, change: Callable[[OnnxTensor], OnnxTensor]) -> OnnxGraph:
+    return replace(graph, initializers=tuple(map(change, graph.initializers)),
+                   nodes=_changed(graph.nodes, change))  # fmt: skip
+
+
+def _changed(
+    nodes: tuple[OnnxNode, ...], change: Callable[[OnnxTensor], OnnxTensor]
+) -> tuple[OnnxNode, ...]:
+    def attribute(given: Any) -> Any:
+        if isinstance(given, OnnxTensor):
+            return change(given)
+        if isinstance(given, OnnxGraph):
+            return _changed_graph(given, change)
+        return tuple(map(attribute, given)) if isinstance(given, tuple) else given
+
+    return tuple(
+        replace(node, attributes={name: attribute(each) for name, each in node.attributes.items()})
+        for node in nodes
+    )
 
 
 class _Scope:

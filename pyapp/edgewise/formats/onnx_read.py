@@ -224,9 +224,10 @@ class _Reader:
         offset = _decimal(entries.get("offset", "0"), "offset of external data", where)
         length = _decimal(entries.get("length", str(nbytes)), "length of external data", where)
         self.same_size(length, nbytes, dtype, shape, where)
-        return OnnxTensor(
-            _text(proto.name, where), dtype, shape, location=location, offset=offset, nbytes=nbytes
-        )
+        name = _text(proto.name, where)
+        if nbytes == 0:
+            return OnnxTensor(name, dtype, shape, b"")
+        return OnnxTensor(name, dtype, shape, None, location, offset, nbytes)
 
     def same_size(
         self, got: int, nbytes: int, dtype: str, shape: tuple[int, ...], where: str

@@ -98,15 +98,47 @@ def _tail(x: str) -> str:
     return f"({t} * exp({fit} - {z} * {z}))"
 
 
-def periodic(function: str, x: str, halves: int) -> str:
-    """`function` of `x` less the nearest multiple of its period, `halves` times pi.
+def periodic(function: str, x: str) -> str:
+    """`sin` or `cos` of `x`; WGSL promises precision in [-pi, pi] alone."""
+    return f"{function}({_reduced(x, 2)})"
 
-    WGSL promises precision in [-pi, pi] alone. The period is subtracted in three parts of few
-    bits, two of them with exact multiples up to 2^16 (Cody and Waite).
+
+def tan(x: str) -> str:
+    """tan(x), from t = tan(r/2) as 2t/(1 - t²), |r/2| <= pi/4.
+
+    WGSL's own inherits the errors of sin and cos. Source of the fit: Cephes, tanf.
+    """
+    half = f"(0.5 * {_reduced(x, 1)})"
+    t = f"({half} + {half} * ({half} * {half}) * " + polynomial(f"({half} * {half})", [
+        3.33331568548e-1, 1.33387994085e-1, 5.34112807005e-2, 2.44301354525e-2,
+        3.11992232697e-3, 9.38540185543e-3,
+    ]) + ")"  # fmt: skip
+    return f"(2.0 * {t} / (1.0 - {t} * {t}))"
+
+
+def tanh(x: str) -> str:
+    """tanh(x), to a few ULP; WGSL's own may be off by 1e-5 and may overflow.
+
+    Source of the fit near 0: Cephes, tanhf.
+    """
+    e = f"exp(-2.0 * abs({x}))"
+    near = polynomial(f"({x} * {x})", [
+        1.0, -3.33332819422e-1, 1.33314422036e-1, -5.37397155531e-2, 2.06390887954e-2,
+        -5.70498872745e-3,
+    ])  # fmt: skip
+    far = f"sign({x}) * (1.0 - {e}) / (1.0 + {e})"
+    return f"select({far}, {x} * {near}, abs({x}) < 0.625)"
+
+
+def _reduced(x: str, halves: int) -> str:
+    """`x` less the nearest multiple of `halves` times pi.
+
+    It is subtracted in three parts of few bits, two of them with exact multiples up to 2^16
+    (Cody and Waite).
     """
     parts = [part * halves for part in (3.140625, 0.0009670257568359375, 6.278329577e-07)]
     n = f"round({x} * {1 / (3.141592653589793 * halves)!r})"
     reduced = x
     for part in parts:
         reduced = f"({reduced} - {n} * {part!r})"
-    return f"{function}({reduced})"
+    return reduced

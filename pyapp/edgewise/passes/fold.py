@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..arrays import decode, encode, numpy_name
 from ..dtypes import DType
@@ -73,11 +73,16 @@ def _compute(graph: Graph, node: Node, constants: Mapping[str, Constant]) -> lis
     import numpy as np
 
     arrays = [None if name is None else _array(constants[name]) for name in node.inputs]
-    attrs = {n: numpy_name(a) if isinstance(a, DType) else a for n, a in node.attrs.items()}
-    reference = OPS[node.op].reference
-    assert reference is not None, f"{node.op=} is a composite"
+    attrs: dict[str, Any] = {
+        name: numpy_name(attr) if isinstance(attr, DType) else attr
+        for name, attr in node.attrs.items()
+    }
+    row = OPS[node.op]
+    assert row.reference is not None, f"{node.op=} is a composite"
+    if row.typed:
+        attrs["dtype"] = graph.values[node.outputs[0]].dtype
     with np.errstate(all="ignore"):
-        made = reference(np, *arrays, **attrs)
+        made = row.reference(np, *arrays, **attrs)
     made = made if isinstance(made, tuple) else (made,)
     types = [graph.values[name].dtype for name in node.outputs]
     return [encode(array, dtype) for array, dtype in zip(made, types, strict=True)]

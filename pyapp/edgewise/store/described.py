@@ -12,16 +12,19 @@ from .manifest import Manifest, TextRef
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A model of one weight file.
+    """A model and where it lies.
 
-    manifest   without hashes; `file.url` is the name that the file gets beside the manifest.
-    file       where it lies now.
-    tokenizer  the text of its tokenizer.json, if it has one.
+    manifest    without hashes; the files' urls are the names that they get beside the manifest.
+    file        where its first weight file lies now; `more_files`: the others.
+    tokenizer   the text of its tokenizer.json, if it has one.
+    structure   the text of its graph, if the architecture does not say it.
     """
 
     manifest: Manifest
     file: Path
     tokenizer: str | None
+    more_files: tuple[Path, ...] = ()
+    structure: str | None = None
 
 
 def text_ref(text: str, url: str | None) -> TextRef:

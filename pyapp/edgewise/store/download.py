@@ -71,7 +71,9 @@ class _Download:
         clock: Callable[[], float],
     ) -> None:
         self.store, self.manifest, self.retry = store, manifest, retry
-        self.base, self.url = manifest_url, _resolve(manifest_url, manifest.file.url)
+        self.base = manifest_url
+        self.urls = [_resolve(manifest_url, file.url) for file in manifest.files]
+        self.url = self.urls[0]  # hashes are learnt of a file that was opened alone
         self.on_progress, self.clock = on_progress, clock
         self.learning = any(segment.hash is None for segment in manifest.segments)
         self.etag: str | None = None
@@ -125,15 +127,15 @@ class _Download:
         if self.learning:
             nbytes = sum(self.manifest.segments[i].nbytes for i in absent)
             parts = max(parts, -(-nbytes // LEARN_NBYTES))
-        runs = plan(self.manifest, self.url, absent, parts=parts, ranged=True)
+        runs = plan(self.manifest, self.urls, absent, parts=parts, ranged=True)
         if len(runs) > 1:
             # The smallest goes alone: a server that ignores Range would send the whole file to
             # each of several requests, and its answer tells.
             scout = min(absent, key=lambda i: self.manifest.segments[i].nbytes)
-            first = plan(self.manifest, self.url, [scout], parts=1, ranged=True)
+            first = plan(self.manifest, self.urls, [scout], parts=1, ranged=True)
             ranged = await self._fetch(first[0])
             rest = [index for index in absent if index != scout]
-            runs = plan(self.manifest, self.url, rest, parts=parts, ranged=ranged)
+            runs = plan(self.manifest, self.urls, rest, parts=parts, ranged=ranged)
         await self._share(deque(extra + runs), parallel)
 
     async def _share(self, queue: deque[Run], parallel: int) -> None:

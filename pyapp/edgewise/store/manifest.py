@@ -24,7 +24,7 @@ TEXT_NBYTES = 64 * 1024 * 1024  # the largest tokenizers known (262,144 tokens) 
 
 @dataclass(frozen=True, slots=True)
 class FileRef:
-    """The model's file. url is relative to the manifest; sha256 None: opened without a pack."""
+    """A file of the model. url is relative to the manifest; sha256 None: opened without a pack."""
 
     url: str
     format: str
@@ -84,7 +84,12 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """See the module. `config` is the architecture's own, checked by its importer."""
+    """See the module. `config` is the architecture's own, checked by its importer.
+
+    more_files  further weight files: they follow `file`, as if all were one, in the segments and
+                in every offset.
+    structure   the model's graph as a document, where the architecture does not say it (ONNX).
+    """
 
     name: str
     task: str
@@ -97,11 +102,23 @@ class Manifest:
     tokenizer: TextRef | None
     chat: Chat | None
     demands: Demands
+    more_files: tuple[FileRef, ...] = ()
+    structure: TextRef | None = None
     offsets: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         starts = accumulate((s.nbytes for s in self.segments[:-1]), initial=0)
         object.__setattr__(self, "offsets", tuple(starts))
+
+    @property
+    def files(self) -> tuple[FileRef, ...]:
+        """All weight files, in the order in which they are one."""
+        return (self.file, *self.more_files)
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """Where each of `files` begins in their concatenation."""
+        return tuple(accumulate((each.nbytes for each in self.files[:-1]), initial=0))
 
     def segments_of(self, tensor: str) -> Span:
         """The segments that hold a tensor and the byte range inside. Raises FormatError."""
@@ -139,6 +156,10 @@ class Manifest:
             "chat": _plain(chat) if chat else None,
             "demands": _plain(self.demands),
         }
+        if self.more_files:
+            data["more_files"] = [_plain(each) for each in self.more_files]
+        if self.structure is not None:
+            data["structure"] = _plain(self.structure)
         return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
     @staticmethod
@@ -148,7 +169,11 @@ class Manifest:
         if root.field("format").data != FORMAT:
             raise root.field("format").wrong(repr(FORMAT))
         file = _file(root.field("file"))
-        segments = _segments(root.field("segments"), file.nbytes)
+        more = root.field("more_files")
+        files = (file, *(() if more.data is None else map(_file, more.items())))
+        nbytes = sum(each.nbytes for each in files)
+        segments = _segments(root.field("segments"), nbytes)
+        _need_borders(root.field("segments"), files, segments)
         tensors = root.field("tensors").members()
         return Manifest(
             name=root.field("name").text(),
@@ -157,11 +182,13 @@ class Manifest:
             license=root.field("license").text_or_none(),
             file=file,
             segments=segments,
-            tensors={name: _tensor(value, file.nbytes) for name, value in tensors},
+            tensors={name: _tensor(value, nbytes) for name, value in tensors},
             config=root.field("config").mapping(),
             tokenizer=_text(root.field("tokenizer")),
             chat=_chat(root.field("chat")),
             demands=_demands(root.field("demands")),
+            more_files=files[1:],
+            structure=_text(root.field("structure")),
         )
 
 
@@ -186,8 +213,15 @@ def _segments(value: Value, file_nbytes: int) -> tuple[Segment, ...]:
     total = sum(segment.nbytes for segment in found)
     if total != file_nbytes:
         whole = Value(f"{len(found)} segments of {total} bytes", value.path)
-        raise whole.wrong(f"segments that cover the file's {file_nbytes} bytes")
+        raise whole.wrong(f"segments that cover the files' {file_nbytes} bytes")
     return found
+
+
+def _need_borders(value: Value, files: Sequence[FileRef], segments: Sequence[Segment]) -> None:
+    """A request is for one file, so no segment is in two."""
+    ends = set(accumulate(segment.nbytes for segment in segments))
+    if not ends.issuperset(accumulate(file.nbytes for file in files)):
+        raise Value("a segment in two files", value.path).wrong("segments that end with each file")
 
 
 def _tensor(value: Value, file_nbytes: int) -> TensorRef:

@@ -27,6 +27,7 @@ from .cut import SEGMENT_NBYTES, cut
 from .described import Described, safe, text_ref
 from .manifest import Demands, FileRef, Manifest, TensorRef
 from .pack_folder import describe_folder
+from .pack_onnx import describe_onnx
 
 HEADER_NBYTES = 4 * 1024 * 1024  # most headers; a longer one is read again, twice as far
 _QUANTISED = re.compile(r"[.-](i?q\d\w*|[bf]+(16|32)|mxfp4)$", re.IGNORECASE)  # a name's ending
@@ -47,28 +48,50 @@ ARCHITECTURES = {"llama": Architecture("text-generation", config_from_gguf)}
 
 
 def pack(path: Path, out_dir: Path) -> Path:
-    """Writes `<name>.manifest.json`, `<name>.tokenizer.json` and a link to the model file.
+    """Writes `<name>.manifest.json`, the model's small documents, and links to its files.
 
-    path  a GGUF file, `name` being its name without the quantisation, in lower case; or a
-          Hugging Face folder (see pack_folder).
+    path  a GGUF file, `name` being its name without the quantisation, in lower case; a
+          Hugging Face folder (see pack_folder); or an ONNX file, its data beside it (pack_onnx).
 
     Returns  the manifest's path.
     Raises   FormatError for a broken or cut file; UnsupportedError for an architecture, a weight
              type or a tokenizer that is not ours. Nothing is written then.
-    Cost     one pass over the file; memory for the header and one segment.
+    Cost     one pass over the files; memory for the header and one segment.
     """
-    model = describe_folder(path) if path.is_dir() else _describe_gguf(path)
-    described = model.manifest
-    with model.file.open("rb") as file:
-        segments, digest = _hashes(file, [segment.nbytes for segment in described.segments])
-    manifest = replace(described, file=replace(described.file, sha256=digest), segments=segments)
+    model = _describe(path)
+    manifest = _hashed(model)
     out_dir.mkdir(parents=True, exist_ok=True)
-    _link(model.file.resolve(), out_dir / manifest.file.url)
-    if model.tokenizer is not None and manifest.tokenizer is not None:
-        _write(out_dir / str(manifest.tokenizer.url), model.tokenizer)
+    for ref, file in zip(manifest.files, (model.file, *model.more_files), strict=True):
+        _link(file.resolve(), out_dir / ref.url, hard=ref.format != "onnx-data")
+    documents = (model.tokenizer, manifest.tokenizer), (model.structure, manifest.structure)
+    for text, document in documents:
+        if text is not None and document is not None:
+            _write(out_dir / str(document.url), text)
     written = out_dir / f"{manifest.name}.manifest.json"
     _write(written, manifest.to_json())  # last: where a manifest is, all of it is
     return written
+
+
+def _describe(path: Path) -> Described:
+    if path.is_dir():
+        return describe_folder(path)
+    return describe_onnx(path) if path.suffix.lower() == ".onnx" else _describe_gguf(path)
+
+
+def _hashed(model: Described) -> Manifest:
+    """The manifest with the hashes of all segments and files."""
+    manifest, first, files = model.manifest, 0, []
+    segments: list[Segment] = []
+    for ref, path in zip(manifest.files, (model.file, *model.more_files), strict=True):
+        lengths, end = [], 0
+        while end < ref.nbytes:
+            lengths.append(manifest.segments[first].nbytes)
+            end, first = end + lengths[-1], first + 1
+        with path.open("rb") as file:
+            found, digest = _hashes(file, lengths)
+        segments += found
+        files.append(replace(ref, sha256=digest))
+    return replace(manifest, file=files[0], more_files=tuple(files[1:]), segments=tuple(segments))
 
 
 def _describe_gguf(path: Path) -> Described:
@@ -178,13 +201,16 @@ def _write(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def _link(file: Path, link: Path) -> None:
-    """Puts the file at `link` without a second copy of its bytes where the disk can do that."""
+def _link(file: Path, link: Path, *, hard: bool) -> None:
+    """Puts the file at `link` without a second copy of its bytes where the disk can do that.
+
+    hard  whether a second name may be given to it: the `onnx` package then refuses a data file.
+    """
     if link.exists() and link.samefile(file):
         return
     part = link.with_name(link.name + ".part")
     part.unlink(missing_ok=True)
-    for make in (os.link, os.symlink, shutil.copyfile):
+    for make in (os.link, os.symlink, shutil.copyfile)[not hard :]:
         try:
             make(file, part)
         except OSError:

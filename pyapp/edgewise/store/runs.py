@@ -6,9 +6,9 @@ long runs are split, so that several connections share the bytes.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Container, Iterable, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate, groupby, pairwise
 
 from .base import Run
 from .manifest import Manifest
@@ -79,17 +79,29 @@ def _nearest(ends: Sequence[int], target: float) -> int:
 
 
 def plan(
-    manifest: Manifest, url: str, indices: Sequence[int], *, parts: int, ranged: bool
+    manifest: Manifest, urls: Sequence[str], indices: Sequence[int], *, parts: int, ranged: bool
 ) -> list[Run]:
-    """The requests that bring these segments of the file at `url`.
+    """The requests that bring these segments of the files at `urls`.
 
-    ranged  False: the server sends whole files, so one request spans all that is missing.
+    ranged  False: the server sends whole files, so one request spans all that is missing of one.
     """
     if not indices:
         return []
     sizes = [segment.nbytes for segment in manifest.segments]
-    ranges = coalesce(indices, sizes, BRIDGE_NBYTES if ranged else float("inf"))
+    bridge = BRIDGE_NBYTES if ranged else float("inf")
+    ranges: list[range] = []
+    for _, group in groupby(indices, lambda index: file_of(manifest, index)):
+        ranges += coalesce(list(group), sizes, bridge)
     pieces = split(ranges, sizes, parts) if ranged else ranges
-    return [
-        Run(url, manifest.offsets[p.start], manifest.segments[p.start : p.stop]) for p in pieces
-    ]
+    return [_run(manifest, urls, piece) for piece in pieces]
+
+
+def file_of(manifest: Manifest, index: int) -> int:
+    """Which of the manifest's files a segment is in."""
+    return bisect_right(manifest.starts, manifest.offsets[index]) - 1
+
+
+def _run(manifest: Manifest, urls: Sequence[str], piece: range) -> Run:
+    file = file_of(manifest, piece.start)
+    offset = manifest.offsets[piece.start] - manifest.starts[file]
+    return Run(urls[file], offset, manifest.segments[piece.start : piece.stop])

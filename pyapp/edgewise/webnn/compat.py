@@ -35,7 +35,6 @@ SPELLINGS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
         ("input", "mean", "variance", "scale", "bias", "epsilon", "axis"), {},
     ),
     "layer_normalization": (("input", "scale", "bias", "epsilon", "axes"), {}),
-    "cast": (("input", "type"), {"data_type": "type"}),
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from ..ops import OPS
 from ..ops.base import Op
 from ..runtime.compiling import supports
 from ..targets.device import DeviceFacts
+from ..targets.webnn.facts import WebnnFacts
 
 MAX_RANK = 8
 ANY = (0, MAX_RANK)
@@ -88,8 +89,8 @@ OUTPUTS = {"split": ("outputs",), "lstm": ("output0", "output1", "output2"),
 
 def support_limits(facts: DeviceFacts) -> dict[str, Any]:
     """The limits of a device's target: the browser's own for WebNN, else the table's."""
-    if facts.target == "webnn":
-        return dict(facts.limits)
+    if isinstance(facts, WebnnFacts):
+        return dict(facts.operators)
     anything = _limits(frozenset(DType), ANY)
     sizes = [facts.limits[name] for name in ("maxBufferSize", "maxStorageBufferBindingSize")
              if name in facts.limits]  # fmt: skip

@@ -13,12 +13,14 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from edgewise.arrays import decode, numpy_name
 from edgewise.formats.onnx import OnnxModel
 from edgewise.formats.onnx_check import tensors_of
 from edgewise.formats.onnx_read import parse
 from edgewise.graph.graph import Constant
 from edgewise.importers.onnx import Imported, NeedsValues, import_onnx
-from edgewise.importers.onnx.arrays import NUMPY, numpy_name, unpack
+from edgewise.importers.onnx.arrays import NUMPY
+from edgewise.importers.onnx.fold import ints
 from edgewise.targets.reference import run as run_reference
 
 Array = NDArray[Any]
@@ -35,7 +37,9 @@ def model(
 ) -> onnx.ModelProto:
     """A model of `nodes` that takes arrays like `inputs`; the `constants` are its initializers."""
     given = [
-        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+        )
         for name, array in inputs.items()
     ]
     made = [onnx.ValueInfoProto(name=name) for name in outputs]
@@ -53,13 +57,13 @@ def imported(model: OnnxModel, inputs: Arrays, file: bytes) -> tuple[Imported, s
         try:
             return import_onnx(model, shapes, values), {*values} & {*inputs}
         except NeedsValues as missing:
-            assert not missing.names <= values.keys(), f"{missing.names=} asked for again"
-            for tensor in tensors_of(model):
-                if tensor.key in missing.names:
-                    raw = file[tensor.offset : tensor.offset + tensor.nbytes]
-                    stored = np.frombuffer(raw, NUMPY[tensor.dtype])
-                    values[tensor.key] = stored.reshape(tensor.shape)
-            values |= {name: inputs[name] for name in missing.names if name in inputs}
+            names = missing.names
+        assert not names <= values.keys(), f"{names=} asked for again"
+        for tensor in tensors_of(model):
+            if tensor.key in names:
+                raw = file[tensor.offset : tensor.offset + tensor.nbytes]
+                values[tensor.key] = np.frombuffer(raw, NUMPY[tensor.dtype]).reshape(tensor.shape)
+        values |= {name: inputs[name] for name in names if name in inputs}
 
 
 def ours(proto: onnx.ModelProto, inputs: Arrays) -> list[Array]:
@@ -72,10 +76,8 @@ def ours(proto: onnx.ModelProto, inputs: Arrays) -> list[Array]:
         weight = found.tensors[constant.source.tensor]
         assert weight.location == ""
         raw = file[weight.offset : weight.offset + weight.nbytes]
-        value, shape = constant.value, tuple(map(int, constant.value.shape))
-        if value.dtype.bits == 4:
-            return unpack(raw, value.dtype)[: prod(shape)].reshape(shape)
-        return np.frombuffer(raw, numpy_name(value.dtype)).reshape(shape)
+        value, shape = constant.value, ints(constant.value)
+        return decode(raw, value.dtype, prod(shape)).reshape(shape)
 
     given = {
         port.name: inputs[port.name].astype(numpy_name(port.dtype))
@@ -113,8 +115,9 @@ def check(proto: onnx.ModelProto, inputs: Arrays, *, atol: float) -> None:
 
 def node(op_type: str, inputs: str, outputs: str, domain: str = "", **attrs: Any) -> onnx.NodeProto:
     """A node of names in one string each; `-` is an absent one."""
-    names = [["" if name == "-" else name for name in text.split()] for text in (inputs, outputs)]
-    return helper.make_node(op_type, *names, domain=domain, **attrs)
+    given, made = (["" if name == "-" else name for name in text.split()]
+                   for text in (inputs, outputs))  # fmt: skip
+    return helper.make_node(op_type, given, made, domain=domain, **attrs)
 
 
 __all__ = ["Array", "Arrays", "TensorProto", "check", "model", "node", "ours", "theirs"]

@@ -14,7 +14,7 @@ from edgewise.formats.onnx_read import parse
 from edgewise.importers.onnx import import_onnx
 from tests.importers.onnx.oracle import check, model, node
 
-F, B, I = TensorProto.FLOAT, TensorProto.BOOL, TensorProto.INT64
+F, B, I64 = TensorProto.FLOAT, TensorProto.BOOL, TensorProto.INT64
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(3, 4)).astype(np.float32)
 
@@ -93,8 +93,9 @@ def loop_body(limit: int | None = None) -> onnx.GraphProto:
     else:
         nodes.append(node("Constant", "", "last", value_int=limit))
         nodes.append(node("Less", "i last", "on"))
-    return graph(nodes, [value("i", I, []), value("going", B, []), value("state", F, [3, 4])],
-                 [value("on", B, []), value("next", F, [3, 4]), value("row", F, [3, 4])])  # fmt: skip
+    given = [value("i", I64, []), value("going", B, []), value("state", F, [3, 4])]
+    made = [value("on", B, []), value("next", F, [3, 4]), value("row", F, [3, 4])]
+    return graph(nodes, given, made)
 
 
 CONSTANTS = {"two": np.array(2, np.float32), "n": np.array(4), "yes": np.array(True)}
@@ -128,7 +129,7 @@ def test_loops_that_are_too_long(names: str) -> None:
 def test_loop_in_a_loop_is_bounded_together() -> None:
     inner = node("Loop", "many going state", "next rows", body=loop_body())
     outer = graph([inner, node("Identity", "going", "on")],
-                  [value("i", I, []), value("going", B, []), value("state", F, [3, 4])],
+                  [value("i", I64, []), value("going", B, []), value("state", F, [3, 4])],
                   [value("on", B, []), value("next", F, [3, 4])])  # fmt: skip
     proto = model([node("Loop", "many yes x", "y", body=outer)], {"x": X}, ["y"],
                   CONSTANTS | {"many": np.array(1000)})  # fmt: skip

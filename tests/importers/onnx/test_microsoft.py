@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ def floats(*shape: int, scale: float = 1.0) -> Array:
     return (RNG.normal(size=shape) * scale).astype(np.float32)
 
 
-def run(op: str, inputs: dict[str, Array | None], outputs: int = 1, *, atol: float = 1e-5,
+def run(op: str, inputs: Mapping[str, Array | None], outputs: int = 1, *, atol: float = 1e-5,
         domain: str = MS, constants: tuple[str, ...] = (), wanted: set[int] | None = None,
         **attrs: Any) -> None:  # fmt: skip
     """Check one node; an input of None is absent, and the names in `constants` are stored."""
@@ -83,7 +84,7 @@ def test_fused_matmul_over_turned_batches() -> None:
     ("Tanh", None), ("Sigmoid", None),
 ])  # fmt: skip
 def test_fused_conv(activation: str, params: list[float] | None) -> None:
-    attrs = {"activation_params": params} if params else {}
+    attrs: dict[str, Any] = {"activation_params": params} if params else {}
     inputs = {"x": floats(1, 4, 6, 6), "w": floats(4, 4, 3, 3), "b": floats(4)}
     run("FusedConv", inputs, activation=activation, pads=[1, 1, 1, 1], **attrs)
     if activation == "Relu":
@@ -120,7 +121,9 @@ def test_rotary_embedding(interleaved: int, layout: str) -> None:
     positions = RNG.integers(0, 16, (2, 5))
     if layout == "offset":
         positions = np.array([4])
-    attrs = {"num_heads": 3, "rotary_embedding_dim": 4} if layout == "partial" else {}
+    attrs: dict[str, Any] = {}
+    if layout == "partial":
+        attrs = {"num_heads": 3, "rotary_embedding_dim": 4}
     run("RotaryEmbedding", {"x": x, "p": positions, **rotary_cache(16, 2 if attrs else 4)},
         interleaved=interleaved, **attrs)  # fmt: skip
 
@@ -273,8 +276,9 @@ def blocks(rows: int, width: int, block: int, bits: int, zero: str) -> dict[str,
     (4, "float"),  # onnxruntime's CPU provider takes none with 8 bits
 ])  # fmt: skip
 def test_matmul_n_bits(bits: int, width: int, block: int, zero: str) -> None:
-    run("MatMulNBits", {"a": floats(2, 3, width), **blocks(24, width, block, bits, zero)},
-        constants=("b", "s", "z"), atol=1e-4, K=width, N=24, bits=bits, block_size=block)  # fmt: skip
+    inputs = {"a": floats(2, 3, width), **blocks(24, width, block, bits, zero)}
+    run("MatMulNBits", inputs, constants=("b", "s", "z"), atol=1e-4, K=width, N=24, bits=bits,
+        block_size=block)  # fmt: skip
 
 
 @pytest.mark.parametrize("bits", [4, 8])

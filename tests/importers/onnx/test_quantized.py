@@ -7,6 +7,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+from onnx import TensorProto
 
 from edgewise.errors import UnsupportedError
 from edgewise.formats.onnx_read import parse
@@ -50,28 +51,26 @@ def run(op: str, inputs: Arrays, outputs: int = 1, *, domain: str = "", atol: fl
 
 
 ABSENT = np.zeros(0, np.float32)
-SHAPES: dict[str, tuple[tuple[int, ...], dict[str, int]]] = {
+SHAPES: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "tensor": ((), {}), "axis": ((6,), {"axis": 1}), "last": ((8,), {"axis": -1}),
     "blocks": ((4, 3, 8), {"axis": 1, "block_size": 2}),
     "part of a block": ((4, 6, 3), {"axis": 2, "block_size": 3}),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16"])
+@pytest.mark.parametrize(("dtype", "zero"), [
+    ("uint8", True), ("int8", True), ("uint16", True), ("int16", True), ("uint8", False),
+])  # fmt: skip
 @pytest.mark.parametrize("kind", SHAPES)
-@pytest.mark.parametrize("zero", [True, False])
-def test_quantize_linear(dtype: str, kind: str, zero: bool) -> None:
-    if not zero and dtype != "uint8":
-        return  # what there is in the file is all that says the type: the case below
+def test_quantize_linear(dtype: str, zero: bool, kind: str) -> None:
     shape, attrs = SHAPES[kind]
     run("QuantizeLinear", {"x": floats(4, 6, 8, scale=9), "s": scales(*shape),
                            "z": near(dtype, *shape) if zero else ABSENT}, **attrs)  # fmt: skip
 
 
-@pytest.mark.parametrize(("dtype", "code"), [("int8", 3), ("uint16", 4), ("int16", 5)])
-def test_quantize_linear_to_a_type_that_an_attribute_names(dtype: str, code: int) -> None:
+@pytest.mark.parametrize("code", [TensorProto.INT8, TensorProto.UINT16, TensorProto.INT16])
+def test_quantize_linear_to_a_type_that_an_attribute_names(code: int) -> None:
     run("QuantizeLinear", {"x": floats(4, 6), "s": scales()}, output_dtype=code)
-    assert np.iinfo(dtype)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "int32"])
@@ -187,7 +186,7 @@ def test_two_quantised_tensors(op: str, dtype: str) -> None:
     ("QLinearSoftmax", (3, 8), {"axis": -1, "opset": 13}),
 ])  # fmt: skip
 def test_one_quantised_tensor(op: str, shape: tuple[int, ...], attrs: dict[str, Any]) -> None:
-    small = np.float32(1 / 256) if op in ("QLinearSoftmax", "QLinearSigmoid") else np.float32(0.3)
+    small = np.array(1 / 256 if op in ("QLinearSoftmax", "QLinearSigmoid") else 0.3, np.float32)
     zero = np.zeros((), np.uint8) if op == "QLinearSoftmax" else near("uint8")
     run(op, {"x": codes("uint8", *shape), "xs": scales(), "xz": near("uint8"),
              "ys": small, "yz": zero}, domain=MS, **attrs)  # fmt: skip

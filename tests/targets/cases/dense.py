@@ -69,7 +69,7 @@ def _conv() -> Iterator[Case]:
         ) -> Any:  # fmt: skip
             bias = m.input("bias", dtype, weight[:1], RUN) if biased else None
             images, filters = m.input("x", dtype, x, RUN), m.input("filter", dtype, weight, RUN)
-            return m.b.abs(m.b.conv2d(images, filters, bias=bias, **options))
+            return m.b.relu(m.b.conv2d(images, filters, bias=bias, **options))
 
         yield _case(f"conv2d {dtype} {x} {weight} {options}", build)
     for layout, filters in (("nhwc", "ohwi"), ("nhwc", "hwio"), ("nchw", "ihwo")):
@@ -122,15 +122,12 @@ def _pools() -> Iterator[Case]:
         {"window_dimensions": (3, 2), "strides": (2, 2), "output_shape_rounding": "ceil"},
         {"layout": "nhwc"},  # the whole image
     ]
-    for method in ("average_pool2d", "max_pool2d", "l2_pool2d"):
-        for dtype, given in [(F32, each) for each in options] + [(F16, options[0])]:
-
-            def build(
-                m: Maker, dtype: DType = dtype, given: Any = given, method: str = method
-            ) -> Any:
-                return getattr(m.b, method)(m.input("x", dtype, (2, 3, 8, 11), RUN), **given)
-
-            yield _case(f"{method} {dtype} {given}", build)
+    for dtype, given in [(F32, each) for each in options] + [(F16, options[0])]:
+        m = Maker(f"pools {dtype} {given}")
+        x = m.input("x", dtype, (2, 3, 8, 11), RUN)
+        for method in (m.b.average_pool2d, m.b.max_pool2d, m.b.l2_pool2d):
+            m.b.output(method.__name__, method(x, **given))
+        yield m.case(RUN)
     m = Maker("max_pool2d of integers")
     for kind in (DType.INT32, DType.INT64, DType.INT8):
         x = m.input(f"x_{kind}", kind, (1, 2, 6, 5), RUN)
@@ -141,19 +138,18 @@ def _pools() -> Iterator[Case]:
 
 
 def _resample() -> Iterator[Case]:
-    for mode in ("nearest-neighbor", "linear"):
-        for dtype, given in (
-            (F32, {"sizes": (13, 4)}),
-            (F32, {"scales": (0.5, 2.5), "axes": (1, 2)}),
-            (F32, {"sizes": (7, 5), "axes": (3, 0)}),
-            (F16, {"scales": (2.0, 3.0)}),
-        ):
-
-            def build(m: Maker, dtype: DType = dtype, given: Any = given, mode: str = mode) -> Any:
-                x = m.input("x", dtype, (2, 4, 6, 9), RUN)
-                return m.b.resample2d(x, mode=mode, **given)
-
-            yield _case(f"resample2d {mode} {dtype} {given}", build)
+    options: tuple[tuple[DType, dict[str, Any]], ...] = (
+        (F32, {"sizes": (13, 4)}),
+        (F32, {"scales": (0.5, 2.5), "axes": (1, 2)}),
+        (F32, {"sizes": (7, 5), "axes": (3, 0)}),
+        (F16, {"scales": (2.0, 3.0)}),
+    )
+    for dtype, given in options:
+        m = Maker(f"resample2d {dtype} {given}")
+        x = m.input("x", dtype, (2, 4, 6, 9), RUN)
+        m.b.output("nearest", m.b.resample2d(x, mode="nearest-neighbor", **given))
+        m.b.output("linear", m.b.resample2d(x, mode="linear", **given))
+        yield m.case(RUN)
     m = Maker("resample2d of bytes")
     x = m.input("x", DType.UINT8, (1, 1, 5, 6), RUN)
     m.inputs["x"] = m.rng.integers(0, 255, (1, 1, 5, 6)).astype(np.uint8)

@@ -64,29 +64,28 @@ def _norms() -> Iterator[Case]:
     yield m.case(RUN)
 
 
-def _values(m: Maker, dtype: DType, shape: tuple[int, ...]) -> Any:
+def _values(m: Maker, dtype: DType, shape: tuple[int, ...], name: str = "x") -> Any:
     """An input that a logarithm takes and whose products stay small."""
-    x = m.input("x", dtype, shape, RUN)
+    x = m.input(name, dtype, shape, RUN)
     if dtype.is_float:
-        m.inputs["x"] = m.rng.uniform(0.8, 1.2, shape).astype(dtype.value)
+        m.inputs[name] = m.rng.uniform(0.8, 1.2, shape).astype(dtype.value)
     else:
         low = 0 if dtype.value.startswith("u") else -3
-        m.inputs["x"] = m.rng.integers(low, 4, shape).astype(dtype.value)
+        m.inputs[name] = m.rng.integers(low, 4, shape).astype(dtype.value)
     return x
 
 
 def _reductions() -> Iterator[Case]:
-    for name, row in OPS.items():
-        if not name.startswith("reduce"):
-            continue
-        for dtype in (F32, F16, I32, U32, DType.INT64, DType.UINT64):
-            if dtype not in row.inputs[0].dtypes:
-                continue
-            for shape, axes in ROWS if dtype is F32 else ROWS[1:2]:
-                m = Maker(f"{name} {dtype} {shape} {axes}")
-                x = _values(m, dtype, shape)
-                m.b.output("y", getattr(m.b, row.method)(x, axes=axes, keep_dimensions=True))
-                yield m.case(RUN)
+    rows = [row for name, row in OPS.items() if name.startswith("reduce")]
+    for dtype in (F32, F16, I32, U32, DType.INT64, DType.UINT64):
+        for shape, axes in ROWS if dtype is F32 else ROWS[1:2]:
+            m = Maker(f"reductions {dtype} {shape} {axes}")
+            x = _values(m, dtype, shape)
+            for row in rows:
+                if dtype in row.inputs[0].dtypes:
+                    y = getattr(m.b, row.method)(x, axes=axes, keep_dimensions=True)
+                    m.b.output(row.method, y)
+            yield m.case(RUN)
     m = Maker("reductions of a symbolic axis, and of none at all")
     x = m.input("x", F32, (3, m.seq, 5), RUN)
     m.b.output("y", m.b.exp(m.b.reduce_mean(x, axes=(1,))))
@@ -96,30 +95,27 @@ def _reductions() -> Iterator[Case]:
 
 
 def _arg() -> Iterator[Case]:
-    for name in ("argMax", "argMin"):
-        if name not in OPS:
-            continue
-        for dtype in (F32, F16, I32, DType.INT64, DType.UINT8):
-            for shape, axes in ROWS[:3]:
-                m = Maker(f"{name} {dtype} {shape} {axes}")
-                method = getattr(m.b, OPS[name].method)
-                x = _values(m, dtype, shape)
-                m.b.output("y", method(x, axis=axes[0]))
-                wide = DType.INT64
-                m.b.output("w", method(x, axis=axes[0], output_data_type=wide))
-                yield m.case(RUN)
+    for shape, axes in ROWS[:3]:
+        m = Maker(f"argMax and argMin {shape} {axes}")
+        for dtype in (F32, I32, DType.INT64, DType.UINT8):
+            x = _values(m, dtype, shape, f"x_{dtype}")
+            for method in (m.b.arg_max, m.b.arg_min):
+                for out in (I32, DType.INT64):
+                    m.b.output(f"{method.__name__}_{dtype}_{out}",
+                               method(x, axis=axes[0], output_data_type=out))  # fmt: skip
+        yield m.case(RUN)
 
 
 def _cumulative() -> Iterator[Case]:
-    for dtype in (F32, F16, I32, DType.INT64):
-        for shape, axes in ROWS[:3] if dtype is F32 else ROWS[1:2]:
-            m = Maker(f"cumulativeSum {dtype} {shape} {axes}")
-            x = _values(m, dtype, shape)
+    for shape, axes in ROWS[:3]:
+        m = Maker(f"cumulativeSum {shape} {axes}")
+        for dtype in (F32, I32, DType.INT64):
+            x = _values(m, dtype, shape, f"x_{dtype}")
             for exclusive in (False, True):
                 for back in (False, True):
                     y = m.b.cumulative_sum(x, axis=axes[0], exclusive=exclusive, reversed=back)
-                    m.b.output(f"y_{exclusive}_{back}".lower(), y)
-            yield m.case(RUN)
+                    m.b.output(f"y_{dtype}_{exclusive}_{back}".lower(), y)
+        yield m.case(RUN)
 
 
 MAKERS = (_softmax, _norms, _reductions, _arg, _cumulative)

@@ -25,11 +25,12 @@ from . import (
     trigonometry,
 )
 from .fold import NeedsValues
-from .importer import Imported, Port, Weight, import_onnx
+from .importer import Imported, Port, Weight, check_operators, import_onnx
 
 __all__ = [
     "Imported", "NeedsValues", "Port", "Weight", "activation", "attention", "block_quantized",
-    "control", "convolution", "detection", "elementwise", "import_onnx", "indexing", "linear",
-    "loss", "microsoft", "microsoft_attention", "normalization", "pooling", "quantized",
-    "recurrent", "reduction", "resize", "sampling", "shape", "signal", "trigonometry",
+    "check_operators", "control", "convolution", "detection", "elementwise", "import_onnx",
+    "indexing", "linear", "loss", "microsoft", "microsoft_attention", "normalization",
+    "pooling", "quantized", "recurrent", "reduction", "resize", "sampling", "shape", "signal",
+    "trigonometry",
 ]  # fmt: skip

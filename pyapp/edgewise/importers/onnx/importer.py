@@ -25,6 +25,7 @@ from ...formats.onnx import (
 )
 from ...formats.onnx_schema import body, has_body
 from ...graph.graph import Graph, Source, Value
+from .absent import cause
 from .arrays import NAMES, SOURCES, dtype_of, read
 from .fold import FoldingBuilder, NeedsValues, ints
 from .registry import Call, find
@@ -82,6 +83,14 @@ def import_onnx(
     that cannot be done, FormatError for a model that is not well-formed.
     """
     return Importer(model, values or {}).run(shapes)
+
+
+def check_operators(model: OnnxModel) -> None:
+    """Raise UnsupportedError that names every operator of `model` that cannot be done.
+
+    Those of branches and bodies are left for later: one that is never run may stay unknown.
+    """
+    Importer(model, {}).check(model.graph.nodes, Scope(model.opsets))
 
 
 class Scope:
@@ -217,8 +226,10 @@ class Importer:
         missing: dict[str, list[str]] = {}
         for node, opsets in self._every(nodes, scope.opsets, ()):
             opset = opset_of(node.domain, opsets)
-            name = f"{node.domain or 'ai.onnx'}.{node.op_type} (opset {opset})"
             if not self._known(node, opset):
+                why = cause(node.domain, node.op_type)
+                name = f"{node.domain or 'ai.onnx'}.{node.op_type} (opset {opset}"
+                name += f": {why})" if why else ")"
                 missing.setdefault(name, []).append(node.name or ", ".join(node.outputs))
         if missing:
             found = "; ".join(f"{name} at {', '.join(nodes[:3])}{' …' if nodes[3:] else ''}"

@@ -358,7 +358,7 @@ class _Cache:
         self.keys = max(length, total)
         if not seq <= total <= seq + length:
             raise FormatError("total_sequence_length", got=str(total),
-                              need=f"{seq} to {seq + length}: new tokens after the past's")  # fmt: skip
+                              need=f"{seq} to {seq + length}, new and past")  # fmt: skip
         if batch == 1:
             self.past: Value = c.b.literal([[total - seq]], I32)
         elif total == seq:  # a first prompt: its texts are padded at their ends

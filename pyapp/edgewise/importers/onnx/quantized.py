@@ -68,7 +68,9 @@ def quantize(
     if dtype.bits <= 8:
         made: Value = c.b.quantize_linear(x, scale, zero)
         return made
-    steps = c.b.add(c.b.round_even(c.b.div(x, _whole(c, scale, x))), _in(c, zero, x.dtype))
+    steps = c.b.add(
+        c.b.round_even(c.b.div(x, _whole(c, scale, x))), _in(c, _whole(c, zero, x), x.dtype)
+    )
     low, high = RANGES[kind]
     made = c.b.cast(c.b.clamp(steps, min_value=float(low), max_value=float(high)), dtype)
     return made

@@ -44,9 +44,8 @@ def Resize_11(c: Call) -> Value:
     """To sizes, or by scales."""
     given = c.ints("axes")
     axes = [c.positive(axis, c.rank(0)) for axis in given or range(c.rank(0))]
-    scale_value, size_value = c.get(2), c.get(3)
-    scales = [] if scale_value is None else [float(s) for s in c.b.array(scale_value).reshape(-1)]
-    sizes = None if size_value is None else [int(s) for s in c.b.array(size_value).reshape(-1)]
+    scales = [] if c.get(2) is None else [float(each) for each in c.array(2).reshape(-1)]
+    sizes = list(c.list(3) or ()) or None
     plan = _Plan(c, c.str("coordinate_transformation_mode", "half_pixel"),
                  c.str("mode", "nearest"), c.str("nearest_mode", "round_prefer_floor"))  # fmt: skip
     roi = None

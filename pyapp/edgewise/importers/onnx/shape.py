@@ -249,7 +249,8 @@ def Range(c: Call) -> Value:
     """Known: its length is a shape."""
     import numpy as np
 
-    start, limit, delta = (c.array(place).reshape(-1)[0] for place in range(3))
+    given = c.array(0), c.array(1), c.array(2)
+    start, limit, delta = (each.reshape(-1)[0] for each in given)
     count = max(0, int(np.ceil((limit.astype(np.float64) - start) / delta)))
     return c.b.literal(start + np.arange(count) * delta, c[0].dtype)
 

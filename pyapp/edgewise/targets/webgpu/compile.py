@@ -16,7 +16,7 @@ from ...passes.clean import clean
 from ...passes.decompose import decompose
 from ...plan.plan import Binding, Plan, Slot
 from ..device import DeviceFacts
-from . import lower_gemm, lower_llm, lower_quantized, lower_rows, lower_window
+from . import lower_gemm, lower_llm, lower_quantized, lower_rows, lower_scatter, lower_window
 from .emit import SETTINGS_BYTES, Program, Shared, nbytes_of
 from .lower_webnn import fit, lower_pointwise, result
 from .pointwise import POINTWISE
@@ -51,6 +51,8 @@ STRUCTURED: dict[str, Lowering] = {
     "reduceLogSumExp": lower_rows.reduce_log_sum_exp,
     **dict.fromkeys(("argMax", "argMin"), lower_rows.arg),
     "cumulativeSum": lower_rows.cumulative_sum,
+    "scatterElements": lower_scatter.scatter_elements,
+    "scatterND": lower_scatter.scatter_nd,
 }
 
 READERS = frozenset({*POINTWISE, *STRUCTURED})

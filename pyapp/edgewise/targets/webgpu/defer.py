@@ -93,7 +93,7 @@ def why_not(p: Program, node: Node, k: int, readers: Container[str]) -> str:
     """
     name = node.outputs[k]
     users = p.users.get(name, ())
-    if name in p.results:
+    if name in p.results and (users or p.stored_as_seen(name)):
         return "it is a result"
     others = [user.op for user in users if user.op not in readers]
     if others:

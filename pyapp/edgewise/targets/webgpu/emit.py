@@ -75,8 +75,8 @@ def nbytes_of(value: Value) -> int:
 
 
 def words(nbytes: int) -> int:
-    """Bytes rounded up to whole words; at least one, as no binding is empty."""
-    return max(-(-nbytes // 4), 1) * 4
+    """Bytes rounded up to whole words, and to one element of any type: no binding is empty."""
+    return max(-(-nbytes // 4) * 4, 8)
 
 
 @dataclass(slots=True)
@@ -179,6 +179,11 @@ class Program:
         dtype = self.value(name).dtype
         form = storage(dtype, packed=False, half=self.half)
         return form.nbytes * 8 == dtype.bits and name not in self.graph.constants
+
+    def reader(self, name: str) -> str:
+        """The operator that reads a value first."""
+        users = self.users.get(name)
+        return users[0].op if users else "the host"
 
     def note(self, node: Node, text: str) -> None:
         """Note whether a node was joined with another kernel."""
@@ -290,6 +295,14 @@ class Program:
         if root in self.homes:
             return self.homes[root]
         place = memory.placements[root]
+        limit = self.shared.facts.limits["maxStorageBufferBindingSize"]
+        if self._nbytes(root) > limit:
+            raise PlanError(
+                f"value '{root}'",
+                got=f"{self._nbytes(root)} bytes",
+                need=f"at most {limit} in one binding",
+                fix="choose a smaller input",
+            )
         buffer = self.shared.buffer(f"arena{place.arena}", "arena", memory.arenas[place.arena])
         return Binding(buffer, place.offset, self._nbytes(root))
 

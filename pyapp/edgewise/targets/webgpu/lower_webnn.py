@@ -23,7 +23,7 @@ def lower_pointwise(p: Program, w: Weights, node: Node, readers: Container[str])
         reason = why_not(p, node, k, readers)
         if not reason:
             p.deferred[name] = node, k
-            p.note(node, f"did compute it where {p.users[name][0].op} reads it")
+            p.note(node, f"did compute it where {p.reader(name)} reads it")
             continue
         p.note(node, f"declined because {reason}")
         if node.op in ("reshape", "identity") and _same_bytes(p, node):

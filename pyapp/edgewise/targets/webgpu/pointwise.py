@@ -238,7 +238,7 @@ def concat(k: Access, node: Node, out: int) -> str:
     return f"{' '.join(lines)} return {k.element(last, flat(at, k.value(last).shape))};"
 
 
-def _position(k: Access, name: str | None, at: str, length: Dim) -> str:
+def position(k: Access, name: str | None, at: str, length: Dim) -> str:
     """An element of an index tensor as a position: from the end if negative, clamped."""
     n = wgsl_dim(length)
     index = k.element(name, at)
@@ -259,7 +259,7 @@ def gather(k: Access, node: Node, out: int) -> str:
     indices = k.value(node.inputs[1]).shape
     at = coordinates("i", y)
     place = flat(at[axis : axis + len(indices)], indices)
-    found = _position(k, node.inputs[1], place, x[axis])
+    found = position(k, node.inputs[1], place, x[axis])
     return _moved(k, node, [*at[:axis], found, *at[axis + len(indices) :]])
 
 
@@ -269,7 +269,7 @@ def gather_elements(k: Access, node: Node, out: int) -> str:
     x, y = _shapes(k, node)
     axis = cast(int, node.attrs.get("axis", 0))
     at = coordinates("i", y)
-    at[axis] = _position(k, node.inputs[1], "i", x[axis])
+    at[axis] = position(k, node.inputs[1], "i", x[axis])
     return _moved(k, node, at)
 
 
@@ -284,7 +284,7 @@ def gather_nd(k: Access, node: Node, out: int) -> str:
     lines, at = [], []
     for axis in range(depth):
         place = f"({outer} * {depth}u + {axis}u)"
-        lines.append(f"let c{axis} = {_position(k, node.inputs[1], place, x[axis])};")
+        lines.append(f"let c{axis} = {position(k, node.inputs[1], place, x[axis])};")
         at.append(f"c{axis}")
     place = f"({flat([*at, *['0u'] * (len(x) - depth)], x)}) + {inner}"
     return f"{' '.join(lines)} return {k.element(node.inputs[0], place)};"
