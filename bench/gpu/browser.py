@@ -32,6 +32,7 @@ HARDWARE = [
     "--enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia",
 ]
 SOFTWARE = ["--use-angle=swiftshader", "--use-webgpu-adapter=swiftshader"]
+WEBNN = ["--enable-features=Vulkan,WebMachineLearningNeuralNetwork"]  # the last one counts
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -164,12 +165,14 @@ def report(
     log: Path,
     profile: Path | None = None,
     port: int = 0,
+    webnn: bool = False,
 ) -> dict[str, Any]:
     """Open `page` ("name.html?query") in a fresh browser and return the JSON that it posts.
 
     log      where the browser's own output goes.
     profile  a profile to keep, for a second visit (on the same port, since caches belong to an
              address); a new one each time unless given.
+    webnn    whether the browser's WebNN, which is behind a flag, is wanted.
 
     Raises Failed when the page posts an `error`, or nothing in time.
     """
@@ -178,7 +181,7 @@ def report(
         tempfile.TemporaryDirectory() as fresh,
         log.open("w") as out,
     ):
-        flags = [*FLAGS, *(SOFTWARE if software else HARDWARE)]
+        flags = [*FLAGS, *(SOFTWARE if software else HARDWARE), *(WEBNN if webnn else [])]
         address = f"http://127.0.0.1:{server.server_address[1]}/{page}"
         libraries = f"{chromium.parent}:{os.environ.get('LD_LIBRARY_PATH', '')}"
         browser = subprocess.Popen(

@@ -19,17 +19,26 @@ export async function kernelTimes(e, seq, runs, repeats) {
   const limit = Math.min(seq, e.plan.symbols.seq);
   for (const [program, bindings] of /** @type {[string, Record<string, number>][]} */ ([
     ["decode", { seq: 1, past: seq }], ["prefill", { seq: limit, past: 0 }]])) {
-    const steps = e.programs[program].slice(0, MOST);
-    const labels = e.plan.programs[program].map((/** @type {any} */ s) => e.plan.kernels[s[0]][0]);
-    const whole = [];
-    for (let i = 0; i < runs; i++) whole.push((await measure(e, bindings, [steps]))[0] / 1e6);
-    const alone = await median(runs, () => measure(e, bindings, steps.map((/** @type {any} */ s) => [s])));
-    const repeated = await median(runs, () =>
-      measure(e, bindings, steps.map((/** @type {any} */ s) => Array(repeats).fill(s))));
-    result[program] = { bindings, step_ms: summary(whole),
-      kernels: table(labels, alone, repeated.map((ns) => ns / repeats)) };
+    const { labels, whole, alone, repeated } = await stepTimes(e, program, bindings, runs, repeats);
+    result[program] = { bindings, step_ms: whole, kernels: table(labels, alone, repeated) };
   }
   return result;
+}
+
+/**
+ * Nanoseconds of each step of a program, and milliseconds of the whole (see kernelTimes).
+ * @param {any} e @param {string} program @param {Record<string, number>} bindings
+ * @param {number} runs @param {number} repeats
+ */
+export async function stepTimes(e, program, bindings, runs, repeats) {
+  const steps = e.programs[program].slice(0, MOST);
+  const labels = e.plan.programs[program].map((/** @type {any} */ s) => e.plan.kernels[s[0]][0]);
+  const whole = [];
+  for (let i = 0; i < runs; i++) whole.push((await measure(e, bindings, [steps]))[0] / 1e6);
+  const alone = await median(runs, () => measure(e, bindings, steps.map((/** @type {any} */ s) => [s])));
+  const repeated = await median(runs, () =>
+    measure(e, bindings, steps.map((/** @type {any} */ s) => Array(repeats).fill(s))));
+  return { labels, whole: summary(whole), alone, repeated: repeated.map((ns) => ns / repeats) };
 }
 
 /** The median of each entry. @param {number} runs @param {() => Promise<number[]>} work */
@@ -41,7 +50,7 @@ async function median(runs, work) {
 }
 
 /** @param {string[]} labels @param {number[]} alone @param {number[]} repeated  nanoseconds */
-function table(labels, alone, repeated) {
+export function table(labels, alone, repeated) {
   /** @type {Record<string, {count: number, alone_ms: number, repeated_ms: number, share?: number}>} */
   const rows = {};
   labels.slice(0, alone.length).forEach((label, i) => {
