@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...arrays import decode, encode, numpy_name
 from ...dtypes import DType
+from ...errors import UnsupportedError
 from ...graph.builder import GraphBuilder
 from ...graph.graph import Graph, Node, Source, Value
 from ...graph.verify import verify
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 #: The largest result that is computed here: more is cheaper on the device than in the plan.
 LARGEST = 1 << 20
+
+
+#: More elements than any device holds: a file with such a size is damaged, or hostile.
+ABSURD = 1 << 32
 
 
 class NeedsValues(Exception):
@@ -142,18 +147,29 @@ class FoldingBuilder(GraphBuilder):
                for array, value in zip(arrays, values, strict=True)):  # fmt: skip
             if op.reference is None and op.decompose is not None:
                 return op.decompose(self, *values, **attrs)
-            types = infer(op, values, attrs, "/".join(self._origin) or self._name)
+            types = self._infer(op, values, attrs)
             if all(prod(_ints(shape)) <= LARGEST for _, shape in types):
                 return self._compute(op, arrays, attrs, [dtype for dtype, _ in types])
         if op.name == "identity":
             return values[0]
         if op.name == "reshape" and (view := self._view(values[0], attrs["newShape"])) is not None:
             return view
+        self._infer(op, values, attrs)
         made = super().apply(op, values, attrs)
         found = frozenset().union(*(self.sources(value) for value in values if value is not None))
         for value in made if op.several else (made,):
             self._sources[value.name] = found
         return made
+
+    def _infer(self, op: Op, values: Sequence[Value | None], attrs: dict[str, Attr]) -> Any:
+        """Types of the outputs. Raises UnsupportedError for a size that no device has room for."""
+        where = "/".join(self._origin) or self._name
+        types = infer(op, values, attrs, where)
+        for dtype, shape in types:
+            if prod(_ints(shape)) > ABSURD:
+                raise UnsupportedError(f"{op.name} output", got=f"{dtype}{list(shape)}",
+                                       need=f"at most {ABSURD} elements", where=where)  # fmt: skip
+        return types
 
     def _compute(
         self, op: Op, arrays: Sequence[Array | None], attrs: dict[str, Attr], dtypes: list[DType]

@@ -142,7 +142,7 @@ def _limit(dtype: DType, sign: int) -> float:
 @onnx_op("OneHot", since=9)
 def OneHot(c: Call) -> Value:
     """`on` at the index along a new axis, `off` elsewhere; nothing for an index out of range."""
-    depth = int(c.array(1).reshape(-1)[0])
+    depth = c.bounded(int(c.array(1).reshape(-1)[0]), "a depth")
     shape = c.shape(0)
     axis = c.positive(c.int("axis", -1), len(shape) + 1)
     indices = c[0] if c[0].dtype in (I32, I64) else c.b.cast(c[0], I64)

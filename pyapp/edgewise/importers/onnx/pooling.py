@@ -29,7 +29,7 @@ class Windows:
     """
 
     def __init__(self, c: Call, x: Value) -> None:
-        self.shape = ints(x)[2:]
+        self.c, self.shape = c, ints(x)[2:]
         rank = len(self.shape)
         self.sizes = c.ints("kernel_shape") or (1,) * rank
         self.strides, self.dilations, self.before, given = window(c, self.sizes, self.shape)
@@ -53,6 +53,7 @@ class Windows:
         import numpy as np
 
         rank = len(self.shape)
+        self.c.bounded(prod(self.out) * prod(self.sizes), "windows")
         axes = []
         for axis in range(rank):
             starts = np.arange(self.out[axis]) * self.strides[axis] - self.before[axis]
@@ -239,6 +240,7 @@ def Col2Im(c: Call) -> Value:
         rest = [each for each in range(1, len(x.shape)) if each not in (1, 1 + left)]
         x = c.b.transpose(x, permutation=(0, *rest, 1, 1 + left))
         shape = ints(x)
+        c.bounded(block[axis] * counts[axis] * image[axis], "windows")
         matrix = np.zeros((block[axis], counts[axis], image[axis]), np.float32)
         for k, o in product(range(block[axis]), range(counts[axis])):
             place = o * strides[axis] + k * dilations[axis] - pads[axis]

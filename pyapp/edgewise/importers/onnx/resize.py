@@ -92,6 +92,7 @@ class _Plan:
         beyond: list[tuple[int, Array]] = []
         for place, axis in enumerate(axes):
             n, out, scale = shape[axis], want[place], scales[place]
+            c.bounded(out if self.mode == "nearest" else n * out, "an axis")
             if scale == 1 and n == out and roi is None:
                 continue
             ends = (0.0, 1.0) if roi is None else (roi[place], roi[place + len(axes)])

@@ -158,6 +158,7 @@ def AffineGrid(c: Call) -> Value:
     theta = c[0]
     n, _, *sizes = c.list(1) or ()
     align = bool(c.int("align_corners", 0))
+    c.bounded(prod(sizes), "a grid")
     lines = [np.linspace(-1, 1, size) if align else (np.arange(size) * 2 + 1) / size - 1
              for size in sizes]  # fmt: skip
     grid = np.meshgrid(*lines, indexing="ij")

@@ -227,6 +227,7 @@ def _wrapped(c: Call, x: Value, before: list[int], after: list[int]) -> Value:
     for axis, (low, high) in enumerate(zip(before, after, strict=True)):
         if low or high:
             size = ints(x)[axis]
+            c.bounded(low + size + high, "margins")
             places = [place % size for place in range(-low, size + high)]
             x = c.b.gather(x, c.b.literal(places, I32), axis=axis)
     return x
@@ -238,6 +239,7 @@ def _reflected(c: Call, x: Value, before: list[int], after: list[int]) -> Value:
         if low or high:
             size = ints(x)[axis]
             period = max(1, 2 * size - 2)
+            c.bounded(low + size + high, "margins")
             places = [min(place % period, period - place % period) if size > 1 else 0
                       for place in range(-low, size + high)]  # fmt: skip
             x = c.b.gather(x, c.b.literal(places, I32), axis=axis)
@@ -251,7 +253,10 @@ def Range(c: Call) -> Value:
 
     given = c.array(0), c.array(1), c.array(2)
     start, limit, delta = (each.reshape(-1)[0] for each in given)
+    if delta == 0:
+        raise FormatError("Range delta", got="0", need="another number")
     count = max(0, int(np.ceil((limit.astype(np.float64) - start) / delta)))
+    c.bounded(count, "a range")
     return c.b.literal(start + np.arange(count) * delta, c[0].dtype)
 
 
@@ -265,6 +270,7 @@ def EyeLike(c: Call) -> Value:
         dtype, onnx = c.dtype("dtype", 0)
     c.types[0] = onnx
     rows, columns = c.shape(0)
+    c.bounded(rows * columns, "a matrix")
     return c.b.literal(np.eye(rows, columns, k=c.int("k", 0)), dtype)
 
 
