@@ -10,6 +10,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from ...dtypes import DType
+from ...errors import FormatError
 from ...graph.graph import Value
 from .convolution import interleaved, window
 from .fold import ints
@@ -53,6 +54,8 @@ class Windows:
         import numpy as np
 
         rank = len(self.shape)
+        if min([*self.out, *self.sizes], default=1) < 1:
+            raise FormatError("windows", got=f"{self.sizes} over {self.shape}", need="one at least")
         self.c.bounded(prod(self.out) * prod(self.sizes), "windows")
         axes = []
         for axis in range(rank):

@@ -117,6 +117,8 @@ def Split(c: Call) -> tuple[Value, ...]:
     length, sizes = c.shape(0)[axis], c.list_or(1, "split")
     if sizes is None:
         count = c.int("num_outputs", len(c.node.outputs))
+        if count != len(c.node.outputs):
+            raise FormatError("Split", got=f"{len(c.node.outputs)} outputs", need=f"{count}")
         size = -(-length // count)
         sizes = tuple(max(0, min(size, length - size * part)) for part in range(count))
     return c.b.split(c[0], list(sizes), axis=axis)
