@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 #: The largest result that is computed here: more is cheaper on the device than in the plan.
 LARGEST = 1 << 20
+#: Elements of a tensor, and of a table that an operator's function makes: more is no real model.
+MAX_ELEMENTS, MAX_TABLE = 1 << 31, 1 << 24
+MAX_NODES = 500_000
 
 
 #: More elements than any device holds: a file with such a size is damaged, or hostile.
@@ -97,6 +100,12 @@ class FoldingBuilder(GraphBuilder):
             array = self._known[value.name] = flat.reshape(ints(value))
         return array
 
+    def _define(self, name: str, dtype: DType, shape: tuple[Any, ...]) -> Value:
+        if prod(_ints(shape)) > MAX_ELEMENTS:
+            raise UnsupportedError("a tensor", got=f"{dtype} {list(shape)}",
+                                   need=f"at most {MAX_ELEMENTS} elements")  # fmt: skip
+        return super()._define(name, dtype, shape)
+
     def sources(self, value: Value) -> frozenset[str]:
         """The inputs and weights that `value` depends on."""
         return self._sources.get(value.name, frozenset())
@@ -107,6 +116,10 @@ class FoldingBuilder(GraphBuilder):
         if array is None:
             raise NeedsValues(self.sources(value))
         return array
+
+    def is_constant(self, value: Value) -> bool:
+        """Whether `value` is inline or lies in a file: composites take weights so."""
+        return value.name in self._constants
 
     def data(self, value: Value) -> bytes | None:
         """The bytes of an inline constant."""
@@ -154,7 +167,9 @@ class FoldingBuilder(GraphBuilder):
             return values[0]
         if op.name == "reshape" and (view := self._view(values[0], attrs["newShape"])) is not None:
             return view
-        self._infer(op, values, attrs)
+        if len(self._nodes) >= MAX_NODES:
+            raise UnsupportedError("nodes of a graph", got=f"more than {MAX_NODES}",
+                                   need=f"at most {MAX_NODES}")  # fmt: skip
         made = super().apply(op, values, attrs)
         found = frozenset().union(*(self.sources(value) for value in values if value is not None))
         for value in made if op.several else (made,):
@@ -200,6 +215,13 @@ class FoldingBuilder(GraphBuilder):
         view = self.constant(value.dtype, shape, data=constant.data)
         self._sources[view.name] = self.sources(value)
         return view
+
+
+def need_room(*sizes: int) -> None:
+    """Raise UnsupportedError for a table of `sizes` that is too large to make here."""
+    if any(size < 0 for size in sizes) or prod(sizes) > MAX_TABLE:
+        raise UnsupportedError("a table of places", got=f"sizes {list(sizes)}",
+                               need=f"at most {MAX_TABLE} elements, no size negative")  # fmt: skip
 
 
 def ints(value: Value) -> tuple[int, ...]:

@@ -39,6 +39,9 @@ TRIPS = (ArithmeticError, LookupError, MemoryError, StopIteration, TypeError, Va
 MAX_DEPTH = 32  # of functions that call functions
 #: An inline tensor of up to this many bytes takes part in folding.
 SMALL_NBYTES = 1 << 16
+#: What an operator's function runs into with inputs and attributes that no such operator has.
+MISFITS = (ArithmeticError, AttributeError, LookupError, MemoryError, StopIteration, TypeError,
+           ValueError)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +295,13 @@ class Importer:
         function = None if own else find(node.domain, node.op_type, opset)
         call = Call(node, inputs, self.b, opset, scope, self)
         with self.b.scope(node.name or node.op_type):
-            made = function(call) if function else self._expanded(call, own)
+            try:
+                made = function(call) if function else self._expanded(call, own)
+            except MISFITS as error:
+                raise FormatError(
+                    f"ONNX {node.op_type}", got=f"{type(error).__name__}: {error}"[:80],
+                    need="inputs and attributes that belong together", where=self.place(node),
+                ) from error  # fmt: skip
         values = (made,) if made is None or isinstance(made, Value) else tuple(made)
         for place, name in enumerate(node.outputs):
             if not name:

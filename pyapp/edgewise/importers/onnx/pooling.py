@@ -13,7 +13,7 @@ from ...dtypes import DType
 from ...errors import FormatError
 from ...graph.graph import Value
 from .convolution import interleaved, window
-from .fold import ints
+from .fold import ints, need_room
 from .registry import Call, onnx_op
 from .shape import padded
 
@@ -53,6 +53,7 @@ class Windows:
         """Flat places in the input of every window's elements [windows, elements]; -1: outside."""
         import numpy as np
 
+        need_room(*self.out, *self.sizes)
         rank = len(self.shape)
         if min([*self.out, *self.sizes], default=1) < 1:
             raise FormatError("windows", got=f"{self.sizes} over {self.shape}", need="one at least")

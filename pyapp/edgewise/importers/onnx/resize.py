@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ...dtypes import DType
 from ...errors import FormatError
 from ...graph.graph import Value
-from .fold import ints
+from .fold import ints, need_room
 from .registry import Call, onnx_op
 
 if TYPE_CHECKING:
@@ -139,6 +139,7 @@ class _Plan:
         """Where in the input each output element lies."""
         import numpy as np
 
+        need_room(n, out)
         x = np.arange(out, dtype=np.float64)
         length = scale * n  # of the output before rounding
         if self.where == "align_corners":
@@ -178,6 +179,7 @@ class _Plan:
 
         stretch = min(1.0, scale) if self.antialias else 1.0
         half = (1 if self.mode == "linear" else 2) / stretch
+        need_room(at.size, max(n, ceil(2 * half), 256))
         matrix = np.zeros((at.size, n))
         for row, x in enumerate(at):
             low, high = ceil(x - half), floor(x + half)

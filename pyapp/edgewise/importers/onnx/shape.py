@@ -8,7 +8,7 @@ from ...dtypes import DType
 from ...errors import FormatError, UnsupportedError
 from ...formats.onnx import OnnxTensor
 from ...graph.graph import Value
-from .fold import ints
+from .fold import ints, need_room
 from .registry import Call, onnx_op
 
 I32, I64 = DType.INT32, DType.INT64
@@ -258,7 +258,7 @@ def Range(c: Call) -> Value:
     if delta == 0:
         raise FormatError("Range delta", got="0", need="another number")
     count = max(0, int(np.ceil((limit.astype(np.float64) - start) / delta)))
-    c.bounded(count, "a range")
+    need_room(count)
     return c.b.literal(start + np.arange(count) * delta, c[0].dtype)
 
 

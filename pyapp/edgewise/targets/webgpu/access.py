@@ -23,6 +23,8 @@ from .storage import storage
 from .template import Literal, source
 from .weights import Weights
 
+MAX_FOLLOWERS = 24  # keeps a kernel's text short
+
 #: The body of a function of `i: u32` that returns an element of output `k` of a node.
 Pointwise = Callable[["Access", Node, int], str]
 POINTWISE: dict[str, Pointwise] = {}
@@ -40,7 +42,7 @@ class Access:
         self._text: list[str] = []
         self._functions: dict[str, str] = {}
         self._libraries: set[str] = set()
-        self._given: str | None = None  # the value that `write` has at hand
+        self._given: dict[str, str] = {}  # values that `write` has at hand -> their variables
 
     def value(self, name: str | None) -> Value:
         """A value of the graph."""
@@ -71,7 +73,7 @@ class Access:
 
     def element(self, name: str | None, at: str) -> str:
         """The expression for the element of a value at flat index `at`."""
-        return "given" if name == self._given else f"{self.source(name)}({at})"
+        return self._given.get(name or "") or f"{self.source(name)}({at})"
 
     def _body(self, root: str) -> str:
         if root in self.p.deferred:
@@ -126,47 +128,63 @@ class Access:
     def write(self, function: str, name: str, *, fuse: bool = True) -> str:
         """Make `fn function(i: u32, v)` store a value, after the element-wise operators that
         alone read it. Gives the name of the value that is stored in the end."""
-        kind = self.compute(name)
         lines = ["let e0 = v;"]
-        stored = name
-        while fuse and (node := self._follower(stored)) is not None:
-            self._given = stored
+        made = {name: "e0"}
+        for node in self._followers(name) if fuse else ():
+            y, inner, var = node.outputs[0], f"e{len(made)}_{function}", f"e{len(made)}"
+            taken = [each for each in made if each in node.inputs]
+            self._given = {each: made[each] for each in taken}
             text = POINTWISE[node.op](self, node, 0)
-            self._given = None
-            made, inner = node.outputs[0], f"e{len(lines)}_{function}"
-            self._text.append(
-                f"fn {inner}(i: u32, given: {self.compute(stored)}) -> {self.compute(made)} "
-                f"{{ {text} }}"
-            )
-            lines.append(f"let e{len(lines)} = {inner}(i, e{len(lines) - 1});")
-            self.p.absorbed.update((stored, made))
+            self._given = {}
+            params = "".join(f", {made[each]}: {self.compute(each)}" for each in taken)
+            self._text.append(f"fn {inner}(i: u32{params}) -> {self.compute(y)} {{ {text} }}")
+            lines.append(f"let {var} = {inner}(i{''.join(f', {made[each]}' for each in taken)});")
+            made[y] = var
             self.p.note(node, f"did apply it where {self.kernel} stores")
-            stored = made
+        if len(made) > 1:
+            self.p.absorbed.update(made)
+        stored = list(made)[-1]
         form = storage(self.value(stored).dtype, packed=False, half=self.p.half)
         array = self._bind("write", form.element, stored)
-        lines.append(form.store.format(a=array, i="i", v=f"e{len(lines) - 1}"))
+        lines.append(form.store.format(a=array, i="i", v=made[stored]))
+        kind = self.compute(name)
         self._text += [
             f"alias T_{function} = {kind};",
             f"fn {function}(i: u32, v: {kind}) {{ {' '.join(lines)} }}",
         ]
         return stored
 
-    def _follower(self, name: str) -> Node | None:
-        """The element-wise node that alone reads `name`, if it can be done where it is made."""
+    def _followers(self, name: str) -> list[Node]:
+        """The element-wise nodes that can be done where `name` is made, in order: of all values
+        on the way, nothing else reads any but the last."""
         p = self.p
-        users = p.users.get(name, ())
-        if name in p.results or len(users) != 1 or users[0].op not in POINTWISE:
-            return None
-        node = users[0]
+        found: list[Node] = []
+        made, whole = {name}, 0
+        new: set[str] = set()
+        while not made & p.results and len(found) < MAX_FOLLOWERS:
+            node = next(iter(p.readers(made)), None)
+            if node is None or not self._joins(node, name, made):
+                break
+            others = [each for each in node.inputs if each and each not in made]
+            new |= {leaf for each in others for leaf in leaves(p, each)} - self._functions.keys()
+            if len(self._args) + len(new) >= MAX_BUFFERS:
+                break
+            found.append(node)
+            inner = frozenset(made)
+            made.add(node.outputs[0])
+            if all(reader.outputs[0] in made for reader in p.readers(inner)):
+                whole = len(found)
+        return found[:whole]
+
+    def _joins(self, node: Node, name: str, made: set[str]) -> bool:
+        """Whether a reader of `made` computes element by element what is like `name`."""
+        p = self.p
         y = p.value(node.outputs[0])
-        if OPS[node.op].wgsl is None or y.shape != p.value(name).shape or y.dtype.bits == 64:
-            return None
-        others = [each for each in node.inputs if each and each != name]
-        if not all(settled(p, each) for each in others):
-            return None
-        new = {leaf for each in others for leaf in leaves(p, each)}
-        new -= {arg.operand for arg in self._args if isinstance(arg.operand, str)}
-        return node if len(self._args) + len(new) < MAX_BUFFERS else None
+        if node.op not in POINTWISE or OPS[node.op].wgsl is None:
+            return False
+        if y.shape != p.value(name).shape or y.dtype.bits == 64:
+            return False
+        return all(settled(p, each) for each in node.inputs if each and each not in made)
 
     def run(
         self,

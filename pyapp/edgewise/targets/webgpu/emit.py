@@ -8,7 +8,7 @@ gets a place in an arena from its live range. Values that are computed where the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -136,6 +136,20 @@ class Program:
     temporaries: dict[str, int] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     drafts: list[_Draft] = field(default_factory=list)
+    _order: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._order = {node.outputs[0]: at for at, node in enumerate(self.graph.nodes)}
+
+    def readers(self, names: Collection[str]) -> list[Node]:
+        """The nodes that read one of `names` and do not themselves make one, in order."""
+        found = {
+            user.outputs[0]: user
+            for name in names
+            for user in self.users.get(name, ())
+            if user.outputs[0] not in names
+        }
+        return [found[name] for name in sorted(found, key=self._order.__getitem__)]
 
     def value(self, name: str | None) -> Value:
         """The graph's value; None is a bug in the caller."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import cast
 
-from ...dims import bound
 from ...graph.graph import Node
 from ...ops.base import Shape
 from ...ops.window import canonical
@@ -100,16 +99,17 @@ def conv2d(p: Program, w: Weights, node: Node) -> None:
         pixels = elements((out_height, out_width))
         _run(k, rows, pixels, planes, dims, consts, conv=True, bias=bias)
         return
-    rm, rn = min(4, rows), min(4, bound(out_width))
-    # A row's last block may be short: OW + RN - 1 over RN is at least the blocks of a row.
-    blocks = elements((batches, groups, -(-rows // rm), out_height, out_width + (rn - 1)))
+    one = rows == 1
+    # A row's last block may be short: OW + 3 over 4 is at least the blocks of a row.
+    channels = 1 if one else -(-rows // 4)
+    blocks = elements((batches, groups, channels, out_height, out_width + 3))
     threads = 16 if facts.fallback else 64
-    counts, spread = over(p, blocks, rn * threads)
+    counts, spread = over(p, blocks, 4 * threads)
     k.run(
         counts,
         dims={**dims, "batches": planes},
-        consts={**consts, **spread, "M": rows, "RM": rm, "RN": rn, "WG": threads},
-        flags={"BIAS": bias},
+        consts={**consts, **spread, "M": rows, "WG": threads},
+        flags={"BIAS": bias, "ONE": one},
     )
 
 
@@ -128,14 +128,14 @@ def conv_transpose2d(p: Program, w: Weights, node: Node) -> None:
     if bias:
         k.read("bias", node.inputs[2])
     write_as(k, node.outputs[0], "nchw", layouts[0])
-    rm, threads = min(4, rows), 16 if p.shared.facts.fallback else 64
-    blocks = elements((batches, groups, -(-rows // rm), out_height, out_width))
+    threads = 16 if p.shared.facts.fallback else 64
+    blocks = elements((batches, groups, -(-rows // 4), out_height, out_width))
     counts, spread = over(p, blocks, threads)
     k.run(
         counts,
         dims={"H": height, "W": width, "OH": out_height, "OW": out_width,
               "batches": elements((batches, groups))},
-        consts={**window_of(node), **spread, "G": groups, "M": rows, "RM": rm, "WG": threads,
+        consts={**window_of(node), **spread, "G": groups, "M": rows, "WG": threads,
                 "C": cast(int, channels) // groups, "KH": window[0], "KW": window[1]},
         flags={"BIAS": bias},
     )  # fmt: skip

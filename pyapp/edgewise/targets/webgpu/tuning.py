@@ -90,8 +90,8 @@ class Gemm:
 def gemm(facts: DeviceFacts, m: int, n: int, batches: int, *, conv: bool = False) -> Gemm:
     """[m, K] times [K, n], for each of `batches`; `conv`: the right side are windows."""
     if facts.fallback:
-        rows, columns = min(4, max(m, 1)), min(4, max(n, 1))
-        return Gemm("gemm_rows", rows, 16 * columns, {"RM": rows, "RN": columns}, {})
+        rows = 1 if m == 1 else 4 if m <= 4 else 8
+        return Gemm("gemm_rows", rows, 64, {}, {"ONE": rows == 1, "TALL": rows == 8})
     if m == 1 or n == 1:
         # Reading b is all there is to do: as many threads as the columns leave room for.
         threads, lanes = (128, 32) if n == 1 else (256, 16 if n >= 16384 else 32)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...dims import evaluate
+from ...dtypes import DType
 from ...graph.graph import Constant
 from ...ops.base import Attr, Op, Type, Value
 from .facts import WebnnFacts
@@ -170,6 +171,13 @@ def ties(use: Use) -> bool:
     return False
 
 
+def peeps_as_ifgo(use: Use) -> bool:
+    """Whether there are peephole weights in the layout ifgo."""
+    names = [row.name for row in use.op.inputs]
+    peeps = use.inputs[names.index("peepholeWeight")] is not None
+    return peeps and use.attrs.get("layout") == "ifgo"
+
+
 GUARDS: tuple[Guard, ...] = (
     Guard("conv2d", "with SAME's padding and a stride beyond the filter this browser gives zeros",
           strides_over, 147),
@@ -187,8 +195,24 @@ GUARDS: tuple[Guard, ...] = (
           lambda use: use.attrs.get("groups", 1) != 1, 147),
     Guard("pad", "this browser has no edge padding",
           lambda use: use.attrs.get("mode") == "edge", 147),
-    Guard("scatterElements", "this browser wants constant indices",
-          lambda use: use.constant(1) is None, 147),
+    *(
+        Guard(op, "this browser wants constant indices", lambda use: use.constant(1) is None, 147)
+        for op in ("gatherElements", "scatterElements")
+    ),
+    *(
+        Guard(op, "this browser has no room for uint32 here",
+              lambda use: use.input(0).dtype is DType.UINT32, 147)
+        for op in ("scatterElements", "scatterND")
+    ),
+    *(
+        Guard(op, "indices of rank 5 end this browser's WebNN process",
+              lambda use: len(use.input(1).shape) > 4, 147)
+        for op in ("gatherND", "scatterND")
+    ),
+    *(
+        Guard(op, "in this browser peepholes want the layout iofg", peeps_as_ifgo, 147)
+        for op in ("lstm", "lstmCell")
+    ),
     Guard("resample2d", "halfway between two elements this browser takes the larger index",
           ties, 147),
 )  # fmt: skip

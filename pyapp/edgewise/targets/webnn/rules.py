@@ -244,9 +244,51 @@ def nearest(b: GraphBuilder, use: Use) -> Iterator[Form]:
     yield form
 
 
+def in_rows(b: GraphBuilder, use: Use) -> Iterator[Form]:
+    """gatherND and scatterND with one list of coordinates: for indices of a high rank."""
+    if use.op.name not in ("gatherND", "scatterND") or len(use.input(1).shape) < 3:
+        return
+    *lead, depth = _sizes(use.input(1).shape)
+    count = prod(lead)
+
+    def form() -> Any:
+        rows = b.reshape(use.input(1), (count, depth))
+        if use.op.name == "gatherND":
+            return b.reshape(b.gather_nd(use.input(0), rows), _sizes(use.outputs[0][1]))
+        rest = _sizes(use.input(2).shape)[len(lead) :]
+        return b.scatter_nd(use.input(0), rows, b.reshape(use.input(2), (count, *rest)))
+
+    yield form
+
+
+def by_coordinates(b: GraphBuilder, use: Use) -> Iterator[Form]:
+    """gatherElements and scatterElements with whole coordinates: for computed indices."""
+    if use.op.name not in ("gatherElements", "scatterElements"):
+        return
+    axis, indices = use.attrs["axis"], use.input(1)
+    shape = _sizes(indices.shape)
+
+    def column(at: int, size: int) -> Any:
+        if at == axis:
+            line = indices if indices.dtype is DType.INT32 else b.cast(indices, DType.INT32)
+        else:
+            alone = tuple(size if each == at else 1 for each in range(len(shape)))
+            line = b.expand(b.reshape(b.arange(DType.INT32, size), alone), shape)
+        return b.reshape(line, (*shape, 1))
+
+    def form() -> Any:
+        columns = [column(at, size) for at, size in enumerate(shape)]
+        where = b.concat(columns, axis=len(shape))
+        if use.op.name == "gatherElements":
+            return b.gather_nd(use.input(0), where)
+        return b.scatter_nd(use.input(0), where, use.input(2))
+
+    yield form
+
+
 RULES: tuple[Rule, ...] = (
     magnitude, narrow_indices, one_index, widened, flattened, padded_before,
-    cropped, edges, nearest,
+    cropped, edges, nearest, in_rows, by_coordinates,
 )  # fmt: skip
 
 

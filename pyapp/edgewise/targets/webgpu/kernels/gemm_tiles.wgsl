@@ -9,6 +9,7 @@
 //           8 results a thread are 8 % faster on large products there, half as fast on small ones
 
 #include gemm_operands.wgsl
+#include outer.wgsl
 
 const WG = SIDE * SIDE;
 const TM = SIDE * 4u;
@@ -43,11 +44,6 @@ fn fetch_b(at: Batch, k: u32, n: u32) -> vec4f {
 
 fn keep_a(k: u32, m: u32, value: f32) { a_tile[k * A_ROW + m / 4u][m % 4u] = value; }
 fn keep_b(k: u32, n: u32, value: f32) { b_tile[k * B_ROW + n / 4u][n % 4u] = value; }
-
-fn add(c: mat4x4f, u: vec4f, v: vec4f) -> mat4x4f {
-  return mat4x4f(fma(vec4f(u.x), v, c[0]), fma(vec4f(u.y), v, c[1]), fma(vec4f(u.z), v, c[2]),
-    fma(vec4f(u.w), v, c[3]));
-}
 
 fn save_row(z: u32, m: u32, n: u32, value: vec4f) {
   if (m >= M()) { return; }  // nor need M and N be multiples of the tile
@@ -94,7 +90,7 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) wg: vec3
     for (var k = 0u; k < TK; k++) {
       let u = a_tile[k * A_ROW + ty];
       let v = b_tile[k * B_ROW + tx];
-      c = add(c, u, v);
+      c = add_outer(c, u, v);
     }
   }
   let m = m0 + ty * 4u;
