@@ -43,8 +43,6 @@ VECTORS = {
     for operator in webnn_vectors.operators()
     for index, case in enumerate(webnn_vectors.cases(operator))
 }
-#: What WebGPU has no kernel for yet.
-NO_KERNEL = {"scatterElements"}
 Packed = str | list[Any]
 
 
@@ -240,7 +238,7 @@ def test_vectors(opened: Browser, engine: Engine) -> None:
     print(f"{len(cases)} cases on {facts.name}: {len(plain)} fail as they are; rewritten, "
           f"{len(helped)} still need another target")  # fmt: skip
     # Chromium 147's own count on this half of the suite, and what the rewriting leaves of it
-    assert (len(plain), len(helped)) == (45, 17)
+    assert (len(plain), len(helped)) == (45, 15)
 
 
 @engines("chromium_webnn")
@@ -258,7 +256,7 @@ def test_vectors_with_webgpu(opened: Browser, engine: Engine) -> None:
             unsupported.add(name)
     assert run_all(opened, runs) == {}
     assert all(targets(run) == {"webgpu"} for run in runs.values())
-    assert {name.split(":")[0] for name in unsupported} == NO_KERNEL
+    assert unsupported == set()
 
 
 @engines("chromium_webnn")

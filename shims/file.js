@@ -32,7 +32,7 @@ export function reader(segments, tail) {
   return async function read(/** @type {number} */ start, /** @type {number} */ nbytes) {
     if (start >= end) return tail.subarray(start - end, start - end + nbytes);
     const parts = table.filter((part) => part.start < start + nbytes && part.end > start);
-    if (parts.length === 1) {
+    if (parts.length === 1 && start + nbytes <= end) {
       const bytes = await segment(parts[0].hash);
       return bytes.subarray(start - parts[0].start, start - parts[0].start + nbytes);
     }

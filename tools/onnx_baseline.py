@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 os.environ["ALLOW_RELEASED_ONNX_OPSET_ONLY"] = "0"  # onnxruntime: opsets in development too
 
 import onnx  # noqa: E402
-import onnxruntime  # type: ignore[import-untyped]  # noqa: E402
+import onnxruntime
 
 from tests.onnx.node_cases import BASELINE, cases, check  # noqa: E402
 

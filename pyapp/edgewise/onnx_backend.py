@@ -68,7 +68,8 @@ class EdgewiseBackend(Backend):
 
         external  the files that hold the model's external data, by the names that it has for them
 
-        Raises InputError for another device, NoDeviceError, FormatError.
+        Raises UnsupportedError that names every operator that cannot be done, InputError for
+        another device, NoDeviceError, FormatError.
         """
         host = current.current()
         data = model.SerializeToString()

@@ -146,8 +146,8 @@ def voice() -> list[dict[str, Array]]:
 
 
 def sentences(rows: slice) -> list[dict[str, Array]]:
-    """Token ids of the oracle's texts, at most 64 of each."""
-    texts = [ids[:64] for ids in json.loads((DATA / "minilm_oracle.json").read_text())["ids"][rows]]
+    """Token ids of the oracle's texts, at most 32 of each."""
+    texts = [ids[:32] for ids in json.loads((DATA / "minilm_oracle.json").read_text())["ids"][rows]]
     mask = np.arange(max(map(len, texts))) < np.array([[len(ids)] for ids in texts])
     ids = np.zeros(mask.shape, np.int64)
     for row, text in enumerate(texts):

@@ -9,10 +9,11 @@ from tests.onnx.known import KNOWN, SHARE
 from tests.onnx.node_cases import baseline, cases, check
 
 NAMES = baseline()
-TARGETS = list(KNOWN)
+MARKS = {"WEBGPU": pytest.mark.gpu}
+TARGETS = [pytest.param(target, marks=MARKS.get(target, ())) for target in KNOWN]
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", list(KNOWN))
 def test_enough_of_the_baseline_passes(target: str) -> None:
     assert len(NAMES) > 1300
     assert len(NAMES) == len(set(NAMES))

@@ -216,6 +216,15 @@ def test_attention(mask: bool, scale: str) -> None:
     fires(attention.attention, make, ["scaledDotProductAttention"])
 
 
+def test_attention_whose_heads_and_keys_are_transposed_at_once() -> None:
+    def make(b: GraphBuilder) -> None:
+        q, v = b.input("q", F32, (2, 3, 5, 4)), b.input("v", F32, (2, 3, 6, 4))
+        turned = b.transpose(b.input("k", F32, (2, 6, 3, 4)), permutation=[0, 2, 3, 1])
+        b.output("y", b.matmul(b.softmax(b.matmul(q, turned), 3), v))
+
+    fires(attention.attention, make, ["transpose", "scaledDotProductAttention"])
+
+
 def test_attention_declines() -> None:
     def scores_of(b: GraphBuilder) -> Any:
         q, k = b.input("q", F32, (5, 4)), b.input("k", F32, (5, 4))

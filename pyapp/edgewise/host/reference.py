@@ -144,7 +144,7 @@ class ReferenceExecutable:
             if self._cancelled:
                 return
         for made in range(1, request.max_new_tokens + 1):
-            token = int(self._outputs["token"][0])
+            token = int.from_bytes(self._outputs["token"], "little")
             yield [token]
             if token in request.stop_ids or self._cancelled or made == request.max_new_tokens:
                 return

@@ -76,19 +76,21 @@ def _cast(xp: Any, x: Any, dataType: str, dtype: DType) -> Any:
 
 
 def _pow_wgsl() -> str:
-    # WGSL's pow is undefined for a negative base, and rough: squares and cubes are multiplied
+    # WGSL's pow is undefined for a negative base, and rough: squares and cubes are multiplied;
+    # some drivers have 0 for a negative power of 0
     a, b = "f32({a})", "f32({b})"
-    magnitude = f"pow(abs({a}), {b})"
+    magnitude = f"select(pow(abs({a}), {b}), 1.0 / abs({a}), {a} == 0.0 && {b} < 0.0)"
     magnitude = f"select({magnitude}, abs({a} * {a} * {a}), {b} == 3.0)"
     magnitude = f"select({magnitude}, {a} * {a}, {b} == 2.0)"
     magnitude = f"select({magnitude}, 1.0, abs({a}) == 1.0 || {b} == 0.0)"
     odd = f"abs({b}) < 16777216.0 && fract({b} * 0.5) == 0.5"
     signed = f"({magnitude} * select(1.0, -1.0, {wgsl.bits('{a}')} >= 0x80000000u && {odd}))"
     nan = f"bitcast<f32>({wgsl.bits('{a}')} | 0x7fc00000u)"
-    undefined = f"{wgsl.is_negative('{a}')} && floor({b}) != {b}"
+    below = f"({wgsl.is_negative('{a}')} && !{wgsl.is_infinite('{a}')})"
+    undefined = f"{below} && !(floor({b}) == {b})"
     made = f"select({signed}, {nan}, {undefined})"
-    made = f"select({made}, {b}, {wgsl.is_nan('{b}')} && {a} != 1.0)"
-    return f"select({made}, {a}, {wgsl.is_nan('{a}')} && {b} != 0.0)"
+    made = f"select({made}, {b}, {wgsl.is_nan('{b}')} && !({a} == 1.0))"
+    return f"select({made}, {a}, {wgsl.is_nan('{a}')} && !({b} == 0.0))"
 
 
 def _sign_wgsl(x: str) -> str:
@@ -131,7 +133,8 @@ UNARY: dict[str, tuple[frozenset[DType], Reference, str, Tolerance]] = {
 
 COMPARE: dict[str, tuple[Reference, str]] = {
     "equal": (lambda xp, a, b: a == b, "{a} == {b}"),
-    "notEqual": (lambda xp, a, b: a != b, "{a} != {b}"),
+    # some drivers compute != so that it is false for NaN
+    "notEqual": (lambda xp, a, b: a != b, "!({a} == {b})"),
     "greater": (lambda xp, a, b: a > b, "{a} > {b}"),
     "greaterOrEqual": (lambda xp, a, b: a >= b, "{a} >= {b}"),
     "lesser": (lambda xp, a, b: a < b, "{a} < {b}"),

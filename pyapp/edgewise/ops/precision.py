@@ -49,7 +49,7 @@ def number(given: float, dtype: DType) -> int | float:
         return 0 if given != given else round(min(max(given, low), high))
     try:
         form = "<f" if dtype is DType.FLOAT32 else "<e"
-        rounded: float = struct.unpack(form, struct.pack(form, given))[0]
+        rounded: float = struct.unpack(form, struct.pack(form, float(given)))[0]
     except OverflowError:
         return math.inf if given > 0 else -math.inf
     return rounded

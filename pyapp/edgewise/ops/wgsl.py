@@ -116,6 +116,20 @@ def tan(x: str) -> str:
     return f"(2.0 * {t} / (1.0 - {t} * {t}))"
 
 
+def tanh(x: str) -> str:
+    """tanh(x), to a few ULP; WGSL's own may be off by 1e-5 and may overflow.
+
+    Source of the fit near 0: Cephes, tanhf.
+    """
+    e = f"exp(-2.0 * abs({x}))"
+    near = polynomial(f"({x} * {x})", [
+        1.0, -3.33332819422e-1, 1.33314422036e-1, -5.37397155531e-2, 2.06390887954e-2,
+        -5.70498872745e-3,
+    ])  # fmt: skip
+    far = f"sign({x}) * (1.0 - {e}) / (1.0 + {e})"
+    return f"select({far}, {x} * {near}, abs({x}) < 0.625)"
+
+
 def _reduced(x: str, halves: int) -> str:
     """`x` less the nearest multiple of `halves` times pi.
 

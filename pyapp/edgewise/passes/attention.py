@@ -11,6 +11,7 @@ scores never lie in memory on a target with a kernel for it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 from ..graph.graph import Graph, Node
@@ -50,19 +51,14 @@ def _join(work: Rewriter, softmax: Node) -> None:
         return
     gone.append(product)
     turned = work.made_by(product.inputs[1], "transpose")
-    if turned is None or not _swaps_last(turned):
-        work.declined(RULE, softmax, "its keys are not transposed by their last two axes")
+    if turned is None or len(work.value(turned.outputs[0]).shape) < 2:
+        work.declined(RULE, softmax, "its keys are not transposed")
         return
-    if any(not work.private(node.outputs[0]) for node in gone):
-        work.declined(RULE, softmax, "something else reads the scores")
+    if any(not work.private(node.outputs[0]) for node in [*gone, turned]):
+        work.declined(RULE, softmax, "something else reads the scores or the keys")
         return
-    if work.private(turned.outputs[0]):
-        gone.append(turned)
-    inputs = (product.inputs[0], turned.inputs[0], last.inputs[1], mask)
-    if any(each is not None and work.value(each).dtype != work.value(last.outputs[0]).dtype
-           for each in inputs):  # fmt: skip
-        work.declined(RULE, softmax, "its inputs have different data types")
-        return
+    keys = _keys(work, turned, gone)
+    inputs = (product.inputs[0], keys, last.inputs[1], mask)
     made = Node("scaledDotProductAttention", inputs, last.outputs, {"scale": scale}, last.origin)
     work.replace(work.position(last), made, gone)
     work.did(RULE, made, f"join {len(gone) + 1} operators")
@@ -91,7 +87,15 @@ def _unscaled(work: Rewriter, name: str | None, gone: list[Node]) -> tuple[str |
     return name, 1.0
 
 
-def _swaps_last(node: Node) -> bool:
-    order = cast(tuple[int, ...], node.attrs.get("permutation") or ())
-    rank = len(order)
-    return rank >= 2 and order == (*range(rank - 2), rank - 1, rank - 2)
+def _keys(work: Rewriter, turned: Node, gone: list[Node]) -> str:
+    """The keys before their last two axes were swapped: by `turned` alone, or among others."""
+    x, name = work.value(str(turned.inputs[0])), turned.outputs[0]
+    reverse = tuple(range(len(x.shape)))[::-1]
+    order = cast(tuple[int, ...], turned.attrs.get("permutation") or reverse)
+    back = (*order[:-2], order[-1], order[-2])
+    if back == tuple(range(len(back))):
+        gone.append(turned)
+        return x.name
+    work.replace(work.position(turned), replace(turned, attrs={"permutation": back}))
+    work.reshape(name, tuple(x.shape[axis] for axis in back))
+    return name

@@ -165,6 +165,7 @@ def _parts(
                     inputs=takes, outputs={name: name for name in sorted(given)}),
             here,
         )  # fmt: skip
-        parts.append(Part(rest if stage % 2 else target, part))
+        if given:
+            parts.append(Part(rest if stage % 2 else target, part))
         made |= own
     return tuple(parts), crossing

@@ -7,9 +7,11 @@ result. It is a working copy of one pass and never leaves it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ..graph.graph import Graph, Node, Value
 from ..ops import OPS
+from ..ops.base import Shape
 from .base import Note
 from .clean import with_nodes
 
@@ -80,6 +82,11 @@ class Rewriter:
             self.remove(place)
         self.nodes[position] = node
         self._enter(position, node)
+
+    def reshape(self, name: str, shape: Shape) -> None:
+        """Give a value another shape, for a node that was replaced by one that makes it so."""
+        value = Value(name, self.value(name).dtype, shape)
+        self.graph = replace(self.graph, values={**self.graph.values, name: value})
 
     def remove(self, position: int) -> None:
         """Leave a gap at `position`."""

@@ -189,7 +189,7 @@ def _joined(graph: Graph, placed: Placement, made: Sequence[Compiled]) -> Compil
         {"main": sum(each.steps["main"] for each in made)},
         sum(each.kernels for each in made),
         sum(each.nbytes for each in made),
-        max(n + each.peak_nbytes for n, each in zip(held, made, strict=True)),
+        max((n + each.peak_nbytes for n, each in zip(held, made, strict=True)), default=0),
         sum(each.live_nbytes for each in made),
         (*placed.notes, *(note for each in made for note in each.notes)),
     )

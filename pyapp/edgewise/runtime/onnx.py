@@ -15,10 +15,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from ..arrays import numpy_name
-from ..errors import FormatError, InputError
+from ..errors import FormatError, InputError, UnsupportedError
 from ..formats.onnx import OnnxGraph, OnnxModel, OnnxTensor
 from ..host.base import Device, Host, WeightBytes, Weights
-from ..importers.onnx import Imported, NeedsValues, Port, import_onnx
+from ..importers.onnx import (
+    Imported,
+    NeedsValues,
+    Port,
+    check_operators,
+    import_onnx,
+)
 from ..importers.onnx.arrays import DTYPES, NUMPY, read
 from ..targets.reference_plan import Place
 from . import arrays
@@ -87,7 +93,11 @@ class OnnxSession:
         target: Target = "auto",
         device: Device | None = None,
     ) -> Self:
-        """Open `onnx` on a device; `close` leaves one open that is given. Raises NoDeviceError."""
+        """Open `onnx` on a device; `close` leaves one open that is given.
+
+        Raises UnsupportedError that names every operator that cannot be done, NoDeviceError.
+        """
+        check_operators(onnx)
         opened = device or await host.open_device(None if target == "auto" else target)
         session = cls(host, onnx, files, opened)
         session._owned = device is None
@@ -169,7 +179,12 @@ class OnnxSession:
     def _read(self, key: str) -> Array:
         """The values of a stored tensor."""
         tensor = self._stored[key]
-        data = self.files.data[tensor.location or ""]
+        data = self.files.data.get(tensor.location or "")
+        if data is None:
+            raise UnsupportedError(
+                f"tensor {tensor.name!r} of a packed model", got="shapes that depend on its values",
+                need="values that the manifest's structure holds", fix="open the ONNX file itself",
+            )  # fmt: skip
         part = bytes(data[tensor.offset : tensor.offset + tensor.nbytes])
         return read(replace(tensor, data=part, location=None))
 

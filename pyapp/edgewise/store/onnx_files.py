@@ -7,8 +7,7 @@ is a regular file that holds what the model says of it.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,8 +37,7 @@ def open_onnx(path: Path) -> OnnxFiles:
              outside the model's folder; UnsupportedError as `formats.onnx_read.parse`.
     """
     try:
-        with _mapped(path) as data:
-            model = parse(data)
+        model = parse(_mapped(path))
     except OSError as error:
         raise FormatError("the ONNX file cannot be read", got=str(error), where=str(path)) from None
     except FormatError as error:
@@ -86,17 +84,12 @@ def _read(path: Path, tensor: OnnxTensor) -> bytes:
         return file.read(tensor.nbytes)
 
 
-@contextmanager
-def _mapped(path: Path) -> Iterator[memoryview]:
+def _mapped(path: Path) -> memoryview:
+    """A file's bytes; the map goes when nobody looks at it any more."""
     with path.open("rb") as file:
         if path.stat().st_size == 0:
             raise FormatError("not a valid ONNX file", got="no bytes", need="a model")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
-            view = memoryview(held)
-            try:
-                yield view
-            finally:
-                view.release()
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _beside(model: Path, location: str, tensor: OnnxTensor) -> Path:

@@ -62,7 +62,7 @@ def pack(path: Path, out_dir: Path) -> Path:
     manifest = _hashed(model)
     out_dir.mkdir(parents=True, exist_ok=True)
     for ref, file in zip(manifest.files, (model.file, *model.more_files), strict=True):
-        _link(file.resolve(), out_dir / ref.url)
+        _link(file.resolve(), out_dir / ref.url, hard=ref.format != "onnx-data")
     documents = (model.tokenizer, manifest.tokenizer), (model.structure, manifest.structure)
     for text, document in documents:
         if text is not None and document is not None:
@@ -201,13 +201,16 @@ def _write(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def _link(file: Path, link: Path) -> None:
-    """Puts the file at `link` without a second copy of its bytes where the disk can do that."""
+def _link(file: Path, link: Path, *, hard: bool) -> None:
+    """Puts the file at `link` without a second copy of its bytes where the disk can do that.
+
+    hard  whether a second name may be given to it: the `onnx` package then refuses a data file.
+    """
     if link.exists() and link.samefile(file):
         return
     part = link.with_name(link.name + ".part")
     part.unlink(missing_ok=True)
-    for make in (os.link, os.symlink, shutil.copyfile):
+    for make in (os.link, os.symlink, shutil.copyfile)[not hard :]:
         try:
             make(file, part)
         except OSError:

@@ -1,4 +1,4 @@
-"""The small texts of a model, manifest and tokenizer, there without a network once they were read.
+"""The small texts of a model, such as its manifest, there without a network once they were read.
 
 Weights never pass here: they go from the network to the store to the device.
 """
@@ -19,7 +19,7 @@ from ..errors import (
 )
 from ..formats.gguf import GGUF, parse
 from ..host.base import Host, Tokenizer
-from ..store.manifest import Manifest
+from ..store.manifest import Manifest, TextRef
 from ..store.pack import manifest_from_header, tokenizer_text
 
 HEADER_NBYTES = 4 << 20  # vocabularies of 100,000 tokens fit
@@ -60,27 +60,40 @@ async def load_tokenizer(host: Host, manifest: Manifest) -> Tokenizer:
             where=f"manifest {manifest.name}",
             fix="pack it again",
         )
-    name = f"tokenizer {ref.sha256}"
+    return host.tokenizer(await _document(host, ref, "tokenizer"))
+
+
+async def load_structure(host: Host, manifest: Manifest) -> str:
+    """The graph of a packed model: from the store, or fetched, checked, and kept.
+
+    Raises FormatError when the manifest names none, DownloadError, HashMismatchError.
+    """
+    if manifest.structure is None:
+        raise FormatError("the model has no structure", need="one in its manifest",
+                          where=f"manifest {manifest.name}", fix="pack it again")  # fmt: skip
+    return await _document(host, manifest.structure, "structure")
+
+
+async def _document(host: Host, ref: TextRef, kind: str) -> str:
+    name = f"{kind} {ref.sha256}"
     text = await host.store.get_text(name)
-    if text is None:
-        if ref.url is None:
-            raise DownloadError(
-                "the tokenizer inside the model's file",
-                got="it is not in the store any more",
-                need="the file's header",
-                fix="open the model again with a network",
-            )
-        text = await host.fetch_text(ref.url)
-        found = sha256(text.encode()).hexdigest()
-        if found != ref.sha256:
-            raise HashMismatchError(
-                "the tokenizer is not what the manifest says",
-                got=found,
-                need=ref.sha256,
-                where=ref.url,
-            )
-        await _keep(host, name, text)
-    return host.tokenizer(text)
+    if text is not None:
+        return text
+    if ref.url is None:
+        raise DownloadError(
+            f"the {kind} inside the model's file",
+            got="it is not in the store any more",
+            need="the file's header",
+            fix="open the model again with a network",
+        )
+    text = await host.fetch_text(ref.url)
+    found = sha256(text.encode()).hexdigest()
+    if found != ref.sha256:
+        raise HashMismatchError(
+            f"the {kind} is not what the manifest says", got=found, need=ref.sha256, where=ref.url
+        )
+    await _keep(host, name, text)
+    return text
 
 
 async def _load_header(host: Host, name: str, url: str) -> Manifest:
@@ -115,12 +128,21 @@ async def _header(host: Host, url: str) -> tuple[GGUF, int]:
 
 
 def _absolute(manifest: Manifest, base: str) -> Manifest:
-    """The same with the file's and the tokenizer's addresses joined to the manifest's own."""
-    file = replace(manifest.file, url=urljoin(base, manifest.file.url))
-    ref = manifest.tokenizer
-    if ref is not None and ref.url is not None:
-        ref = replace(ref, url=urljoin(base, ref.url))
-    return replace(manifest, file=file, tokenizer=ref)
+    """The same with the addresses of files and documents joined to the manifest's own."""
+
+    def document(ref: TextRef | None) -> TextRef | None:
+        if ref is None or ref.url is None:
+            return ref
+        return replace(ref, url=urljoin(base, ref.url))
+
+    first, *more = (replace(file, url=urljoin(base, file.url)) for file in manifest.files)
+    return replace(
+        manifest,
+        file=first,
+        more_files=tuple(more),
+        tokenizer=document(manifest.tokenizer),
+        structure=document(manifest.structure),
+    )
 
 
 async def _keep(host: Host, name: str, text: str) -> None:

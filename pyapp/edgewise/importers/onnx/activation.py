@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from ...dtypes import DType
 from ...graph.graph import Value
 from .fold import ints
 from .registry import Call, onnx_op
@@ -83,8 +84,15 @@ def HardSwish(c: Call) -> Value:
 
 @onnx_op("Mish", since=18)
 def Mish(c: Call) -> Value:
-    """x tanh(softplus(x))."""
-    return c.b.mul(c[0], c.b.tanh(c.b.softplus(c[0])))
+    """x tanh(softplus(x)), which is x n / (n + 2) with n = exp(x)² + 2 exp(x).
+
+    Above 20 the factor is 1 in float32; in float16 exp(5)² still has room.
+    """
+    x = c[0]
+    top = 20.0 if x.dtype is DType.FLOAT32 else 5.0
+    power = c.b.exp(c.b.clamp(x, max_value=top))
+    n = c.b.mul(power, c.b.add(power, c.b.scalar(x.dtype, 2)))
+    return c.b.mul(x, c.b.div(n, c.b.add(n, c.b.scalar(x.dtype, 2))))
 
 
 @onnx_op("Swish", since=24)

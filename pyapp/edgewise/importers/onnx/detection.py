@@ -21,15 +21,16 @@ def NonMaxSuppression(c: Call) -> Value:
     import numpy as np
 
     boxes, scores = c.array(0), c.array(1)
-    most, overlap, least = (0 if c.get(place) is None else c.array(place).reshape(-1)[0].item()
-                            for place in (2, 3, 4))  # fmt: skip
+    most = 0 if c.get(2) is None else int(c.array(2).reshape(-1)[0])
+    overlap = 0.0 if c.get(3) is None else float(c.array(3).reshape(-1)[0])
+    least = None if c.get(4) is None else float(c.array(4).reshape(-1)[0])
     corners = _corners(boxes, bool(c.int("center_point_box", 0)))
     rows = []
     for batch in range(scores.shape[0]):
         for kind in range(scores.shape[1]):
             points = scores[batch, kind]
             order = np.argsort(-points, kind="stable")
-            if c.get(4) is not None:
+            if least is not None:
                 order = order[points[order] > least]
             kept: list[int] = []
             for box in order:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...arrays import decode, encode, numpy_name
 from ...dtypes import DType
+from ...errors import UnsupportedError
 from ...graph.builder import GraphBuilder
 from ...graph.graph import Graph, Node, Source, Value
 from ...graph.verify import verify
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 #: The largest result that is computed here: more is cheaper on the device than in the plan.
 LARGEST = 1 << 20
+#: Elements of a tensor, and of a table that an operator's function makes: more is no real model.
+MAX_ELEMENTS, MAX_TABLE = 1 << 31, 1 << 24
+MAX_NODES = 500_000
 
 
 class NeedsValues(Exception):
@@ -92,6 +96,12 @@ class FoldingBuilder(GraphBuilder):
             array = self._known[value.name] = flat.reshape(ints(value))
         return array
 
+    def _define(self, name: str, dtype: DType, shape: tuple[Any, ...]) -> Value:
+        if prod(_ints(shape)) > MAX_ELEMENTS:
+            raise UnsupportedError("a tensor", got=f"{dtype} {list(shape)}",
+                                   need=f"at most {MAX_ELEMENTS} elements")  # fmt: skip
+        return super()._define(name, dtype, shape)
+
     def sources(self, value: Value) -> frozenset[str]:
         """The inputs and weights that `value` depends on."""
         return self._sources.get(value.name, frozenset())
@@ -149,6 +159,9 @@ class FoldingBuilder(GraphBuilder):
             return values[0]
         if op.name == "reshape" and (view := self._view(values[0], attrs["newShape"])) is not None:
             return view
+        if len(self._nodes) >= MAX_NODES:
+            raise UnsupportedError("nodes of a graph", got=f"more than {MAX_NODES}",
+                                   need=f"at most {MAX_NODES}")  # fmt: skip
         made = super().apply(op, values, attrs)
         found = frozenset().union(*(self.sources(value) for value in values if value is not None))
         for value in made if op.several else (made,):
@@ -184,6 +197,13 @@ class FoldingBuilder(GraphBuilder):
         view = self.constant(value.dtype, shape, data=constant.data)
         self._sources[view.name] = self.sources(value)
         return view
+
+
+def need_room(*sizes: int) -> None:
+    """Raise UnsupportedError for a table of `sizes` that is too large to make here."""
+    if any(size < 0 for size in sizes) or prod(sizes) > MAX_TABLE:
+        raise UnsupportedError("a table of places", got=f"sizes {list(sizes)}",
+                               need=f"at most {MAX_TABLE} elements, no size negative")  # fmt: skip
 
 
 def ints(value: Value) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ from ...formats.onnx import (
 )
 from ...formats.onnx_schema import body, has_body
 from ...graph.graph import Graph, Source, Value
+from .absent import cause
 from .arrays import NAMES, SOURCES, dtype_of, read
 from .fold import FoldingBuilder, NeedsValues, ints
 from .registry import Call, find
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 MAX_DEPTH = 32  # of functions that call functions
 #: An inline tensor of up to this many bytes takes part in folding.
 SMALL_NBYTES = 1 << 16
+#: What an operator's function runs into with inputs and attributes that no such operator has.
+MISFITS = (ArithmeticError, AttributeError, LookupError, MemoryError, StopIteration, TypeError,
+           ValueError)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +229,10 @@ class Importer:
         missing: dict[str, list[str]] = {}
         for node, opsets in self._every(nodes, scope.opsets, ()):
             opset = opset_of(node.domain, opsets)
-            name = f"{node.domain or 'ai.onnx'}.{node.op_type} (opset {opset})"
             if not self._known(node, opset):
+                why = cause(node.domain, node.op_type)
+                name = f"{node.domain or 'ai.onnx'}.{node.op_type} (opset {opset}"
+                name += f": {why})" if why else ")"
                 missing.setdefault(name, []).append(node.name or ", ".join(node.outputs))
         if missing:
             found = "; ".join(f"{name} at {', '.join(nodes[:3])}{' …' if nodes[3:] else ''}"
@@ -281,7 +287,13 @@ class Importer:
         function = None if own else find(node.domain, node.op_type, opset)
         call = Call(node, inputs, self.b, opset, scope, self)
         with self.b.scope(node.name or node.op_type):
-            made = function(call) if function else self._expanded(call, own)
+            try:
+                made = function(call) if function else self._expanded(call, own)
+            except MISFITS as error:
+                raise FormatError(
+                    f"ONNX {node.op_type}", got=f"{type(error).__name__}: {error}"[:80],
+                    need="inputs and attributes that belong together", where=self.place(node),
+                ) from error  # fmt: skip
         values = (made,) if made is None or isinstance(made, Value) else tuple(made)
         for place, name in enumerate(node.outputs):
             if not name:

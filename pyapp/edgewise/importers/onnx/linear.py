@@ -7,7 +7,7 @@ from math import prod
 from ...dtypes import DType
 from ...errors import FormatError
 from ...graph.graph import Value
-from .fold import ints
+from .fold import ints, need_room
 from .registry import Call, onnx_op
 
 F32, I32 = DType.FLOAT32, DType.INT32
@@ -95,6 +95,8 @@ def _subscripts(c: Call) -> tuple[list[str], str]:
         return term.replace("...", dots[len(dots) - count :] if count else "")
 
     full = [spelt(place, term) for place, term in enumerate(terms)]
+    if [len(term) for term in full] != [c.rank(place) for place in range(len(full))]:
+        raise FormatError("Einsum equation", got=text, need="a letter for each axis")
     if not arrow:
         letters = sorted(set("".join(terms)) - {"."})
         right = "..." + "".join(each for each in letters if "".join(terms).count(each) == 1)
@@ -107,6 +109,7 @@ def _diagonal(c: Call, value: Value, term: str) -> tuple[Value, str]:
         while term.count(letter) > 1:
             first, second = term.index(letter), term.rindex(letter)
             size = ints(value)[first]
+            need_room(size, size)
             mask = [size if axis in (first, second) else 1 for axis in range(len(term))]
             eye = [[float(i == j) for j in range(size)] for i in range(size)]
             only = c.b.mul(value, c.b.reshape(c.b.literal(eye, value.dtype), mask))

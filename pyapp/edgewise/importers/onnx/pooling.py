@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ...dtypes import DType
 from ...graph.graph import Value
 from .convolution import interleaved, window
-from .fold import ints
+from .fold import ints, need_room
 from .registry import Call, onnx_op
 from .shape import padded
 
@@ -52,6 +52,7 @@ class Windows:
         """Flat places in the input of every window's elements [windows, elements]; -1: outside."""
         import numpy as np
 
+        need_room(*self.out, *self.sizes)
         rank = len(self.shape)
         axes = []
         for axis in range(rank):

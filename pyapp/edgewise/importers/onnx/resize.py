@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ...dtypes import DType
 from ...errors import FormatError
 from ...graph.graph import Value
-from .fold import ints
+from .fold import ints, need_room
 from .registry import Call, onnx_op
 
 if TYPE_CHECKING:
@@ -44,9 +44,8 @@ def Resize_11(c: Call) -> Value:
     """To sizes, or by scales."""
     given = c.ints("axes")
     axes = [c.positive(axis, c.rank(0)) for axis in given or range(c.rank(0))]
-    scale_value, size_value = c.get(2), c.get(3)
-    scales = [] if scale_value is None else [float(s) for s in c.b.array(scale_value).reshape(-1)]
-    sizes = None if size_value is None else [int(s) for s in c.b.array(size_value).reshape(-1)]
+    scales = [] if c.get(2) is None else [float(each) for each in c.array(2).reshape(-1)]
+    sizes = list(c.list(3) or ()) or None
     plan = _Plan(c, c.str("coordinate_transformation_mode", "half_pixel"),
                  c.str("mode", "nearest"), c.str("nearest_mode", "round_prefer_floor"))  # fmt: skip
     roi = None
@@ -139,6 +138,7 @@ class _Plan:
         """Where in the input each output element lies."""
         import numpy as np
 
+        need_room(n, out)
         x = np.arange(out, dtype=np.float64)
         length = scale * n  # of the output before rounding
         if self.where == "align_corners":
@@ -178,6 +178,7 @@ class _Plan:
 
         stretch = min(1.0, scale) if self.antialias else 1.0
         half = (1 if self.mode == "linear" else 2) / stretch
+        need_room(at.size, max(n, ceil(2 * half), 256))
         matrix = np.zeros((at.size, n))
         for row, x in enumerate(at):
             low, high = ceil(x - half), floor(x + half)

@@ -8,7 +8,7 @@ from ...dtypes import DType
 from ...errors import FormatError, UnsupportedError
 from ...formats.onnx import OnnxTensor
 from ...graph.graph import Value
-from .fold import ints
+from .fold import ints, need_room
 from .registry import Call, onnx_op
 
 I32, I64 = DType.INT32, DType.INT64
@@ -249,8 +249,10 @@ def Range(c: Call) -> Value:
     """Known: its length is a shape."""
     import numpy as np
 
-    start, limit, delta = (c.array(place).reshape(-1)[0] for place in range(3))
+    given = c.array(0), c.array(1), c.array(2)
+    start, limit, delta = (each.reshape(-1)[0] for each in given)
     count = max(0, int(np.ceil((limit.astype(np.float64) - start) / delta)))
+    need_room(count)
     return c.b.literal(start + np.arange(count) * delta, c[0].dtype)
 
 

@@ -128,7 +128,8 @@ def MelWeightMatrix(c: Call) -> Value:
     """Triangles over the bins of a spectrum, evenly wide in mel: known."""
     import numpy as np
 
-    mels, length, rate, low, high = (c.array(place).reshape(-1)[0] for place in range(5))
+    given = c.array(0), c.array(1), c.array(2), c.array(3), c.array(4)
+    mels, length, rate, low, high = (each.reshape(-1)[0] for each in given)
     mels, length = int(mels), int(length)
     dtype, c.types[0] = c.dtype("output_datatype", 1)
     edges = [2595 * np.log10(1 + float(hertz) / 700) for hertz in (low, high)]

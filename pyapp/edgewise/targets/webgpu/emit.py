@@ -75,8 +75,8 @@ def nbytes_of(value: Value) -> int:
 
 
 def words(nbytes: int) -> int:
-    """Bytes rounded up to whole words; at least one, as no binding is empty."""
-    return max(-(-nbytes // 4), 1) * 4
+    """Bytes rounded up to whole words, and to one element of any type: no binding is empty."""
+    return max(-(-nbytes // 4) * 4, 8)
 
 
 @dataclass(slots=True)

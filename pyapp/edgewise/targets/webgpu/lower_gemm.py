@@ -52,7 +52,7 @@ def _run(
 ) -> None:  # fmt: skip
     """Dispatch the gemm kernel that suits the sizes."""
     m, n = most(rows), most(columns)
-    shape = gemm(k.p.shared.facts, m, n, most(batches))
+    shape = gemm(k.p.shared.facts, m, n, most(batches), conv=conv)
     k.kernel = shape.kernel
     groups = (
         (per(columns, shape.columns), per(rows, shape.rows), batches)

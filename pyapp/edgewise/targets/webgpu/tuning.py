@@ -87,19 +87,19 @@ class Gemm:
     flags: dict[str, bool]
 
 
-def gemm(facts: DeviceFacts, m: int, n: int, batches: int) -> Gemm:
-    """[m, K] times [K, n], for each of `batches`."""
+def gemm(facts: DeviceFacts, m: int, n: int, batches: int, *, conv: bool = False) -> Gemm:
+    """[m, K] times [K, n], for each of `batches`; `conv`: the right side are windows."""
     if facts.fallback:
         rows, columns = min(4, max(m, 1)), min(4, max(n, 1))
         return Gemm("gemm_rows", rows, 16 * columns, {"RM": rows, "RN": columns}, {})
     if m == 1 or n == 1:
-        # Enough workgroups to fill the device come before long runs of neighbours.
-        threads, lanes = (64, 32) if n == 1 else (256, 8 if n >= 8192 else 16)
+        # Reading b is all there is to do: as many threads as the columns leave room for.
+        threads, lanes = (128, 32) if n == 1 else (256, 16 if n >= 16384 else 32)
         consts = {"WG": threads, "LANES": lanes}
         return Gemm("gemm_dots", threads // lanes, 0, consts, {"ALONG_K": n == 1})
-    if -(-m // 64) * -(-n // 64) * batches < 128:
-        return Gemm("gemm_tiles", 32, 32, {"TX": 8, "TY": 8, "MV": 1, "NV": 1, "TK": 16}, {})
-    return Gemm("gemm_tiles", 64, 64, {"TX": 16, "TY": 16, "MV": 1, "NV": 1, "TK": 16}, {})
+    # Small tiles fill the device sooner, but find each window's place more often.
+    side = 8 if -(-m // 64) * -(-n // 64) * batches < (16 if conv else 128) else 16
+    return Gemm("gemm_tiles", 4 * side, 4 * side, {"SIDE": side}, {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...dims import evaluate
+from ...dtypes import DType
 from ...graph.graph import Constant
 from ...ops.base import Attr, Op, Type, Value
 from .facts import WebnnFacts
@@ -50,6 +51,21 @@ class Use:
         layout = self.attrs.get("layout", self.attrs.get("inputLayout", "nchw"))
         return (1, 2) if layout == "nhwc" else (2, 3)
 
+    @property
+    def window(self) -> tuple[int, int]:
+        """Height and width of a pool's window, without dilations, or of a filter."""
+        layout = self.attrs.get("filterLayout")
+        if layout is None:
+            sizes = self.attrs.get("windowDimensions")
+            all_of_it = tuple(self.input(0).shape[axis] for axis in self.spatial)
+            height, width = sizes if isinstance(sizes, tuple) else all_of_it
+        else:
+            assert isinstance(layout, str), f"{layout=}"
+            height, width = (self.input(1).shape[layout.index(letter)] for letter in "hw")
+        assert isinstance(height, int), f"{height=}"
+        assert isinstance(width, int), f"{width=}"
+        return height, width
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:
@@ -75,31 +91,67 @@ def padded(use: Use) -> bool:
     return any(use.ints("padding"))
 
 
-def overhangs(use: Use) -> bool:
-    """Whether a pool's last window reaches beyond the padded input: its size was rounded up."""
-    return any(end > 0 for _, end in missing(use, with_padding=False))
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """The windows of a pool or a convolution along one axis of `length` elements.
 
-
-def missing(use: Use, *, with_padding: bool = True) -> list[tuple[int, int]]:
-    """For height and width, what a pool's windows cover before and beyond the input.
-
-    with_padding  count the padding as not there; else: what they cover beyond the padding.
+    window  with its dilations
+    before  elements that the first window covers before the input, `beyond` the last after it
+    same    whether its padding is TFLite's SAME, the one that its pools know besides none
     """
-    found = []
-    pads, strides = use.ints("padding"), use.ints("strides", 1)
-    dilations = use.ints("dilations", 1)
-    out = use.outputs[0][1]
-    for index, axis in enumerate(use.spatial):
-        length = evaluate(use.input(0).shape[axis], {})
-        windows = use.attrs.get("windowDimensions")
-        window = windows[index] if isinstance(windows, tuple) else length
-        assert isinstance(window, int), f"{windows=}"
-        covered = (evaluate(out[axis], {}) - 1) * strides[index]
-        covered += (window - 1) * dilations[index] + 1
-        begin, end = pads[2 * index], pads[2 * index + 1]
-        beyond = covered - length - begin
-        found.append((begin, max(beyond, 0)) if with_padding else (0, max(beyond - end, 0)))
-    return found
+
+    length: int
+    window: int
+    stride: int
+    count: int
+    before: int
+    beyond: int
+    same: bool
+
+    def there(self) -> list[int]:
+        """For each window, how many of its elements are there."""
+        starts = [index * self.stride - self.before for index in range(self.count)]
+        return [min(start + self.window, self.length) - max(start, 0) for start in starts]
+
+
+def windows(use: Use) -> tuple[Windows, Windows]:
+    """A pool's or a convolution's windows along height and width."""
+    return _along(use, 0), _along(use, 1)
+
+
+def _along(use: Use, index: int) -> Windows:
+    axis = use.spatial[index]
+    length = evaluate(use.input(0).shape[axis], {})
+    window = (use.window[index] - 1) * use.ints("dilations", 1)[index] + 1
+    stride, count = use.ints("strides", 1)[index], evaluate(use.outputs[0][1][axis], {})
+    before, after = use.ints("padding")[2 * index : 2 * index + 2]
+    total = max((count - 1) * stride + window - length, 0)
+    same = (before, after) == (total // 2, total - total // 2) and count == -(-length // stride)
+    # what is not covered is not padding, and what is covered beyond the padding is
+    beyond = max((count - 1) * stride + window - length - before, 0)
+    return Windows(length, window, stride, count, before, beyond, same)
+
+
+def reaches_out(use: Use) -> bool:
+    """Whether a pool's windows reach beyond the input, otherwise than SAME has it."""
+    return padding_counts(use) and not all(each.same for each in windows(use))
+
+
+def reaches_out_as_same(use: Use) -> bool:
+    """Whether a pool's windows reach beyond the input as SAME has it."""
+    return padding_counts(use) and all(each.same for each in windows(use))
+
+
+def strides_over(use: Use) -> bool:
+    """Whether windows have SAME's padding and leave elements at the end of an axis out."""
+    return reaches_out_as_same(use) and any(
+        (each.count - 1) * each.stride + each.window < each.length for each in windows(use)
+    )
+
+
+def padding_counts(use: Use) -> bool:
+    """Whether windows reach beyond the input."""
+    return any(each.before or each.beyond for each in windows(use))
 
 
 def dilated(use: Use) -> bool:
@@ -119,12 +171,23 @@ def ties(use: Use) -> bool:
     return False
 
 
+def peeps_as_ifgo(use: Use) -> bool:
+    """Whether there are peephole weights in the layout ifgo."""
+    names = [row.name for row in use.op.inputs]
+    peeps = use.inputs[names.index("peepholeWeight")] is not None
+    return peeps and use.attrs.get("layout") == "ifgo"
+
+
 GUARDS: tuple[Guard, ...] = (
+    Guard("conv2d", "with SAME's padding and a stride beyond the filter this browser gives zeros",
+          strides_over, 147),
     Guard("averagePool2d", "padding counts as elements in this browser's average",
-          lambda use: padded(use) or overhangs(use), 147),
+          reaches_out, 147),
     Guard("averagePool2d", "this browser's pools have no dilations", dilated, 147),
-    Guard("maxPool2d", "beyond the end this browser's maximum takes 0", overhangs, 147),
+    Guard("maxPool2d", "padding counts as 0 in this browser's maximum", reaches_out, 147),
     Guard("maxPool2d", "this browser's pools have no dilations", dilated, 147),
+    Guard("l2Pool2d", "with SAME's padding this browser's norm is off",
+          reaches_out_as_same, 147),
     Guard("l2Pool2d", "this browser's pools have no dilations", dilated, 147),
     Guard("convTranspose2d", "padding gives zeros in this browser", padded, 147),
     Guard("convTranspose2d", "this browser has no dilations here", dilated, 147),
@@ -132,8 +195,24 @@ GUARDS: tuple[Guard, ...] = (
           lambda use: use.attrs.get("groups", 1) != 1, 147),
     Guard("pad", "this browser has no edge padding",
           lambda use: use.attrs.get("mode") == "edge", 147),
-    Guard("scatterElements", "this browser wants constant indices",
-          lambda use: use.constant(1) is None, 147),
+    *(
+        Guard(op, "this browser wants constant indices", lambda use: use.constant(1) is None, 147)
+        for op in ("gatherElements", "scatterElements")
+    ),
+    *(
+        Guard(op, "this browser has no room for uint32 here",
+              lambda use: use.input(0).dtype is DType.UINT32, 147)
+        for op in ("scatterElements", "scatterND")
+    ),
+    *(
+        Guard(op, "indices of rank 5 end this browser's WebNN process",
+              lambda use: len(use.input(1).shape) > 4, 147)
+        for op in ("gatherND", "scatterND")
+    ),
+    *(
+        Guard(op, "in this browser peepholes want the layout iofg", peeps_as_ifgo, 147)
+        for op in ("lstm", "lstmCell")
+    ),
     Guard("resample2d", "halfway between two elements this browser takes the larger index",
           ties, 147),
 )  # fmt: skip

@@ -17,7 +17,7 @@ from ...dims import evaluate
 from ...dtypes import DType
 from ...graph.builder import STRUCT, GraphBuilder
 from ...ops.base import Value
-from .guards import Use, dilated, missing
+from .guards import Use, Windows, padding_counts, windows
 
 Form: TypeAlias = Callable[[], Any]
 Rule: TypeAlias = Callable[[GraphBuilder, Use], Iterator[Form]]
@@ -135,47 +135,41 @@ def magnitude(b: GraphBuilder, use: Use) -> Iterator[Form]:
 
 
 def padded_before(b: GraphBuilder, use: Use) -> Iterator[Form]:
-    """Pools over an input that is padded first: for padding that is refused or got wrong.
+    """Windows over an input that is padded first: for padding that is got wrong.
 
     An average divides by the whole window; its sums are then put right by a constant.
     """
-    if use.op.name not in ("averagePool2d", "maxPool2d") or dilated(use):
+    pool = use.op.name.endswith("Pool2d")
+    if not (pool or use.op.name == "conv2d") or not padding_counts(use):
         return
-    gaps = missing(use)
-    if not any(map(any, gaps)):
-        return
-    x, (height, width) = use.input(0), use.spatial
-    windows = use.attrs.get("windowDimensions") or tuple(x.shape[axis] for axis in use.spatial)
-    maximum = use.op.name == "maxPool2d"
+    both, x = windows(use), use.input(0)
+    if pool and any(count <= 0 for each in both for count in each.there()):
+        return  # what a window without elements gives is nobody's word
 
     def form() -> Any:
         begin, end = [0] * 4, [0] * 4
-        for axis, (before, beyond) in zip((height, width), gaps, strict=True):
-            begin[axis], end[axis] = before, beyond
+        for axis, each in zip(use.spatial, both, strict=True):
+            begin[axis], end[axis] = each.before, each.beyond
         attrs = {name: attr for name, attr in use.attrs.items() if name != "outputSizes"}
-        attrs |= {"padding": (0,) * 4, "outputShapeRounding": "floor", "windowDimensions": windows}
-        wide = b.pad(x, begin, end, value=-inf if maximum else 0.0)
-        made = b.apply(use.op, [wide], attrs)
-        return made if maximum else b.mul(made, _correction(b, use, gaps, windows))
+        attrs["padding"] = (0,) * 4
+        if pool:
+            attrs |= {"outputShapeRounding": "floor", "windowDimensions": use.window}
+        wide = b.pad(x, begin, end, value=-inf if use.op.name == "maxPool2d" else 0.0)
+        made = b.apply(use.op, [wide, *use.inputs[1:]], attrs)
+        average = use.op.name == "averagePool2d"
+        return b.mul(made, _correction(b, use, both)) if average else made
 
     yield form
 
 
-def _correction(b: GraphBuilder, use: Use, gaps: list[tuple[int, int]], windows: Any) -> Any:
+def _correction(b: GraphBuilder, use: Use, both: tuple[Windows, Windows]) -> Any:
     """For each output of an average pool, the window's elements over those that are there."""
-    x, out = use.input(0), _sizes(use.outputs[0][1])
-    there: list[list[int]] = []
-    for index, axis in enumerate(use.spatial):
-        length, before = evaluate(x.shape[axis], {}), gaps[index][0]
-        starts = [i * use.ints("strides", 1)[index] - before for i in range(out[axis])]
-        there.append([min(s + windows[index], length) - max(s, 0) for s in starts])
-    factors = [prod(windows) / max(h * w, 1) for h in there[0] for w in there[1]]
+    dtype, out = use.input(0).dtype, _sizes(use.outputs[0][1])
+    area = both[0].window * both[1].window
+    factors = [area / (high * wide) for high in both[0].there() for wide in both[1].there()]
     shape = tuple(out[axis] if axis in use.spatial else 1 for axis in range(4))
-    data = struct.pack(f"<{len(factors)}{STRUCT[x.dtype]}", *factors)
-    return b.constant(x.dtype, shape, data=data)
-
-
-FILTER_AXES = {"iohw": (2, 3), "hwoi": (0, 1), "ohwi": (1, 2), "oihw": (2, 3)}
+    data = struct.pack(f"<{len(factors)}{STRUCT[dtype]}", *factors)
+    return b.constant(dtype, shape, data=data)
 
 
 def cropped(b: GraphBuilder, use: Use) -> Iterator[Form]:
@@ -184,12 +178,10 @@ def cropped(b: GraphBuilder, use: Use) -> Iterator[Form]:
     if use.op.name != "convTranspose2d" or not any(pads):
         return
     x, out = use.input(0), _sizes(use.outputs[0][1])
-    kernel = FILTER_AXES[str(use.attrs.get("filterLayout", "iohw"))]
     starts, extra = [0] * 4, []
     for index, axis in enumerate(use.spatial):
-        window = evaluate(use.input(1).shape[kernel[index]], {}) - 1
         whole = (evaluate(x.shape[axis], {}) - 1) * strides[index]
-        whole += window * use.ints("dilations", 1)[index] + 1
+        whole += (use.window[index] - 1) * use.ints("dilations", 1)[index] + 1
         starts[axis] = pads[2 * index]
         extra.append(max(starts[axis] + out[axis] - whole, 0))
     if any(more >= stride for more, stride in zip(extra, strides, strict=False)):
@@ -252,9 +244,51 @@ def nearest(b: GraphBuilder, use: Use) -> Iterator[Form]:
     yield form
 
 
+def in_rows(b: GraphBuilder, use: Use) -> Iterator[Form]:
+    """gatherND and scatterND with one list of coordinates: for indices of a high rank."""
+    if use.op.name not in ("gatherND", "scatterND") or len(use.input(1).shape) < 3:
+        return
+    *lead, depth = _sizes(use.input(1).shape)
+    count = prod(lead)
+
+    def form() -> Any:
+        rows = b.reshape(use.input(1), (count, depth))
+        if use.op.name == "gatherND":
+            return b.reshape(b.gather_nd(use.input(0), rows), _sizes(use.outputs[0][1]))
+        rest = _sizes(use.input(2).shape)[len(lead) :]
+        return b.scatter_nd(use.input(0), rows, b.reshape(use.input(2), (count, *rest)))
+
+    yield form
+
+
+def by_coordinates(b: GraphBuilder, use: Use) -> Iterator[Form]:
+    """gatherElements and scatterElements with whole coordinates: for computed indices."""
+    if use.op.name not in ("gatherElements", "scatterElements"):
+        return
+    axis, indices = use.attrs["axis"], use.input(1)
+    shape = _sizes(indices.shape)
+
+    def column(at: int, size: int) -> Any:
+        if at == axis:
+            line = indices if indices.dtype is DType.INT32 else b.cast(indices, DType.INT32)
+        else:
+            alone = tuple(size if each == at else 1 for each in range(len(shape)))
+            line = b.expand(b.reshape(b.arange(DType.INT32, size), alone), shape)
+        return b.reshape(line, (*shape, 1))
+
+    def form() -> Any:
+        columns = [column(at, size) for at, size in enumerate(shape)]
+        where = b.concat(columns, axis=len(shape))
+        if use.op.name == "gatherElements":
+            return b.gather_nd(use.input(0), where)
+        return b.scatter_nd(use.input(0), where, use.input(2))
+
+    yield form
+
+
 RULES: tuple[Rule, ...] = (
     magnitude, narrow_indices, one_index, widened, flattened, padded_before,
-    cropped, edges, nearest,
+    cropped, edges, nearest, in_rows, by_coordinates,
 )  # fmt: skip
 
 

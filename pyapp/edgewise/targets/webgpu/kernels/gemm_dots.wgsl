@@ -22,12 +22,20 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) wg: vec3
   let at = batch(wg.z);
   let i = wg.x * SETS + out;
   let m = min(i / N(), M() - 1u);  // the last workgroup reaches past the end
-  var sum = 0.0;
-  for (var k = lane; k < K(); k += LANES) { sum += left(at, m, k) * right(at, k, i % N()); }
+  let n = i % N();
+  var k = lane;
+  var sums = vec4f();
+  for (; k + 3u * LANES < K(); k += 4u * LANES) {  // four loads on their way at a time
+    sums += vec4f(left(at, m, k), left(at, m, k + LANES), left(at, m, k + 2u * LANES),
+      left(at, m, k + 3u * LANES)) * vec4f(right(at, k, n), right(at, k + LANES, n),
+      right(at, k + 2u * LANES, n), right(at, k + 3u * LANES, n));
+  }
+  var sum = sums.x + sums.y + sums.z + sums.w;
+  for (; k < K(); k += LANES) { sum += left(at, m, k) * right(at, k, n); }
   partial[lane * SETS + out] = sum;
   for (var half = LANES / 2u; half > 0u; half /= 2u) {
     workgroupBarrier();
     if (lane < half) { partial[lane * SETS + out] += partial[(lane + half) * SETS + out]; }
   }
-  if (lane == 0u && i < M() * N()) { result(wg.z, m, i % N(), partial[out]); }
+  if (lane == 0u && i < M() * N()) { result(wg.z, m, n, partial[out]); }
 }
