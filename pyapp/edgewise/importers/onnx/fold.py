@@ -31,10 +31,6 @@ MAX_ELEMENTS, MAX_TABLE = 1 << 31, 1 << 24
 MAX_NODES = 500_000
 
 
-#: More elements than any device holds: a file with such a size is damaged, or hostile.
-ABSURD = 1 << 32
-
-
 class NeedsValues(Exception):
     """To know the shapes, the importer needs the values of these inputs and stored tensors."""
 
@@ -160,7 +156,7 @@ class FoldingBuilder(GraphBuilder):
                for array, value in zip(arrays, values, strict=True)):  # fmt: skip
             if op.reference is None and op.decompose is not None:
                 return op.decompose(self, *values, **attrs)
-            types = self._infer(op, values, attrs)
+            types = infer(op, values, attrs, "/".join(self._origin) or self._name)
             if all(prod(_ints(shape)) <= LARGEST for _, shape in types):
                 return self._compute(op, arrays, attrs, [dtype for dtype, _ in types])
         if op.name == "identity":
@@ -175,16 +171,6 @@ class FoldingBuilder(GraphBuilder):
         for value in made if op.several else (made,):
             self._sources[value.name] = found
         return made
-
-    def _infer(self, op: Op, values: Sequence[Value | None], attrs: dict[str, Attr]) -> Any:
-        """Types of the outputs. Raises UnsupportedError for a size that no device has room for."""
-        where = "/".join(self._origin) or self._name
-        types = infer(op, values, attrs, where)
-        for dtype, shape in types:
-            if prod(_ints(shape)) > ABSURD:
-                raise UnsupportedError(f"{op.name} output", got=f"{dtype}{list(shape)}",
-                                       need=f"at most {ABSURD} elements", where=where)  # fmt: skip
-        return types
 
     def _compute(
         self, op: Op, arrays: Sequence[Array | None], attrs: dict[str, Attr], dtypes: list[DType]

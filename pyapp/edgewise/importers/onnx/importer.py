@@ -33,9 +33,6 @@ from .registry import Call, find
 if TYPE_CHECKING:
     from .arrays import Array
 
-#: What a function raises on a node whose ranks, counts or words are not what ONNX says: they are
-#: not all checked one by one.
-TRIPS = (ArithmeticError, LookupError, MemoryError, StopIteration, TypeError, ValueError)
 MAX_DEPTH = 32  # of functions that call functions
 #: An inline tensor of up to this many bytes takes part in folding.
 SMALL_NBYTES = 1 << 16
@@ -280,11 +277,6 @@ class Importer:
                     raise
                 raise type(error)(error.what, got=error.got, need=error.need,
                                   where=self.place(node), fix=error.fix) from error  # fmt: skip
-            except TRIPS as error:
-                raise FormatError(
-                    f"ONNX {node.op_type}", got=f"{type(error).__name__}: {error}",
-                    need="inputs and attributes that fit each other", where=self.place(node),
-                ) from error  # fmt: skip
 
     def node(self, node: OnnxNode, scope: Scope) -> None:
         """Build one node and define its outputs."""

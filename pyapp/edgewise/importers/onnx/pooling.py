@@ -57,7 +57,6 @@ class Windows:
         rank = len(self.shape)
         if min([*self.out, *self.sizes], default=1) < 1:
             raise FormatError("windows", got=f"{self.sizes} over {self.shape}", need="one at least")
-        self.c.bounded(prod(self.out) * prod(self.sizes), "windows")
         axes = []
         for axis in range(rank):
             starts = np.arange(self.out[axis]) * self.strides[axis] - self.before[axis]
@@ -244,7 +243,7 @@ def Col2Im(c: Call) -> Value:
         rest = [each for each in range(1, len(x.shape)) if each not in (1, 1 + left)]
         x = c.b.transpose(x, permutation=(0, *rest, 1, 1 + left))
         shape = ints(x)
-        c.bounded(block[axis] * counts[axis] * image[axis], "windows")
+        need_room(block[axis] * counts[axis] * image[axis])
         matrix = np.zeros((block[axis], counts[axis], image[axis]), np.float32)
         for k, o in product(range(block[axis]), range(counts[axis])):
             place = o * strides[axis] + k * dilations[axis] - pads[axis]

@@ -31,8 +31,6 @@ Float: TypeAlias = float
 Str: TypeAlias = str
 Made: TypeAlias = "Value | Sequence[Value | None] | None"
 Function: TypeAlias = "Callable[[Call], Made]"
-#: Elements of an array that is made on import: a table of places, weights, a window.
-MOST = 1 << 24
 #: (domain, operator) -> functions with the opset that each begins at, oldest first
 TABLE: dict[tuple[str, str], list[tuple[int, Function]]] = {}
 
@@ -188,12 +186,6 @@ class Call:
         if onnx not in DTYPES:
             raise self.unsupported(f"{name} {onnx}")
         return DTYPES[onnx], onnx
-
-    def bounded(self, count: Int, what: Str) -> Int:
-        """`count`, where an array of so many elements may be made on import."""
-        if count > MOST:
-            raise self.unsupported(f"{what} of {count} elements")
-        return count
 
     def wants(self, place: Int) -> bool:
         """Whether the model uses the output at `place`."""

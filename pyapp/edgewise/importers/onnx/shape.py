@@ -229,7 +229,7 @@ def _wrapped(c: Call, x: Value, before: list[int], after: list[int]) -> Value:
     for axis, (low, high) in enumerate(zip(before, after, strict=True)):
         if low or high:
             size = ints(x)[axis]
-            c.bounded(low + size + high, "margins")
+            need_room(low + size + high)
             places = [place % size for place in range(-low, size + high)]
             x = c.b.gather(x, c.b.literal(places, I32), axis=axis)
     return x
@@ -241,7 +241,7 @@ def _reflected(c: Call, x: Value, before: list[int], after: list[int]) -> Value:
         if low or high:
             size = ints(x)[axis]
             period = max(1, 2 * size - 2)
-            c.bounded(low + size + high, "margins")
+            need_room(low + size + high)
             places = [min(place % period, period - place % period) if size > 1 else 0
                       for place in range(-low, size + high)]  # fmt: skip
             x = c.b.gather(x, c.b.literal(places, I32), axis=axis)
@@ -272,7 +272,7 @@ def EyeLike(c: Call) -> Value:
         dtype, onnx = c.dtype("dtype", 0)
     c.types[0] = onnx
     rows, columns = c.shape(0)
-    c.bounded(rows * columns, "a matrix")
+    need_room(rows * columns)
     return c.b.literal(np.eye(rows, columns, k=c.int("k", 0)), dtype)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...dtypes import DType
 from ...errors import FormatError
 from ...graph.graph import Value
-from .fold import ints
+from .fold import ints, need_room
 from .registry import Call, onnx_op
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def _window(weights: tuple[float, ...]) -> Any:
     def make(c: Call) -> Value:
         import numpy as np
 
-        size = c.bounded(int(c.array(0).reshape(-1)[0]), "a window")
+        size = int(c.array(0).reshape(-1)[0])
+        need_room(size)
         dtype, c.types[0] = c.dtype("output_datatype", 1)
         span = size if c.int("periodic", 1) else size - 1
         angle = 2 * pi * np.arange(size) / max(span, 1)
@@ -59,7 +60,7 @@ def _dft(c: Call, axis: int) -> Value:
         length = 2 * (length - 1)
     if c.get(1) is not None:
         length = int(c.array(1).reshape(-1)[0])
-    c.bounded(4 * shape[axis] * length, "a transform")
+    need_room(4 * shape[axis] * length)
     matrix = _matrix(shape[axis], length, shape[-1], inverse, onesided)
     return transformed(c, c[0], matrix, axis)
 
@@ -119,7 +120,7 @@ def STFT(c: Call) -> Value:
         raise FormatError("STFT", got=f"steps of {step}, frames of {length}",
                           need=f"frames within {total}")  # fmt: skip
     frames = 1 + (total - length) // step
-    c.bounded(max(frames * length, 4 * length * length), "a transform")
+    need_room(max(frames * length, 4 * length * length))
     x = c.b.reshape(c[0], (n, total, parts[0] if parts else 1))
     places = np.arange(frames)[:, None] * step + np.arange(length)[None, :]
     cut = c.b.gather(x, c.b.literal(places, DType.INT32), axis=1)
@@ -137,7 +138,7 @@ def MelWeightMatrix(c: Call) -> Value:
     given = c.array(0), c.array(1), c.array(2), c.array(3), c.array(4)
     mels, length, rate, low, high = (each.reshape(-1)[0] for each in given)
     mels, length = int(mels), int(length)
-    c.bounded(mels * (length // 2 + 1), "filters")
+    need_room(mels * (length // 2 + 1))
     dtype, c.types[0] = c.dtype("output_datatype", 1)
     edges = [2595 * np.log10(1 + float(hertz) / 700) for hertz in (low, high)]
     # as ONNX's reference has it, the step counts the two ends as bins
