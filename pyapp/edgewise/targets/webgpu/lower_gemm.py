@@ -37,7 +37,17 @@ def matmul(p: Program, w: Weights, node: Node) -> None:
     k.write("put", node.outputs[0])
     k.define("a_batch", _batch("a_batch", a[:-2], batch))
     k.define("b_batch", _batch("b_batch", b[:-2], batch))
-    _run(k, rows, y[-1], elements(batch), {"K": a[-1]})
+    _run(k, rows, y[-1], elements(batch), {"K": a[-1]}, turned=_turned(p, node.inputs[1]))
+
+
+def _turned(p: Program, name: str | None) -> bool:
+    """Whether a matrix is the view of one that lies in memory column by column."""
+    node, _ = p.deferred.get(p.root(name or ""), (None, 0))
+    if node is None or node.op != "transpose":
+        return False
+    rank = len(p.value(node.inputs[0]).shape)
+    order = cast(tuple[int, ...], node.attrs.get("permutation") or tuple(range(rank))[::-1])
+    return order.index(rank - 1) == rank - 2
 
 
 def _batch(name: str, own: Shape, batch: Shape) -> str:
@@ -48,10 +58,11 @@ def _batch(name: str, own: Shape, batch: Shape) -> str:
 def _run(
     k: Access, rows: Size, columns: Size, batches: Size, dims: dict[str, Size],
     consts: dict[str, Literal] | None = None, *, conv: bool = False, bias: bool = False,
+    turned: bool = False,
 ) -> None:  # fmt: skip
     """Dispatch the gemm kernel that suits the sizes."""
     m, n = most(rows), most(columns)
-    shape = gemm(k.p.shared.facts, m, n, most(batches), conv=conv)
+    shape = gemm(k.p.shared.facts, m, n, most(batches), conv=conv, turned=turned)
     k.kernel = shape.kernel
     groups = (
         (per(columns, shape.columns), per(rows, shape.rows), batches)
