@@ -46,6 +46,11 @@ def _matmul() -> Iterator[Case]:
     m.b.output("y", m.b.sigmoid(y))
     m.b.output("scores", m.b.matmul(x, m.b.transpose(x, permutation=(0, 2, 1))))
     yield m.case(RUN)
+    m = Maker("matmul by columns that lie side by side")
+    weight = m.b.transpose(m.input("w", F32, (83, 70), RUN))
+    m.b.output("tile", m.b.matmul(m.input("x", F32, (37, 70), RUN), weight))
+    m.b.output("row", m.b.matmul(m.input("one", F32, (1, 70), RUN), weight))
+    yield m.case(RUN)
 
 
 def _conv() -> Iterator[Case]:
