@@ -196,6 +196,13 @@ class Host(Protocol):
         """
         ...
 
+    async def load_package(self, name: str) -> None:
+        """Make a Python package importable that Edgewise starts without, such as `onnx`.
+
+        A page fetches it now. Raises HostError where it cannot be had.
+        """
+        ...
+
     def tokenizer(self, tokenizer_json: str) -> Tokenizer:
         """A tokenizer.json made usable. Raises FormatError."""
         ...
