@@ -133,6 +133,7 @@ H, D = 3, 8
 
 @pytest.mark.parametrize("kind", [
     "plain", "bias", "mask", "lengths", "mask3", "added", "past", "causal", "scale", "cross",
+    "observed",
 ])  # fmt: skip
 def test_multi_head_attention(kind: str) -> None:
     b, s, t = 2, 5, 5 if kind not in ("cross", "mask") else 7
@@ -159,6 +160,8 @@ def test_multi_head_attention(kind: str) -> None:
         attrs["unidirectional"] = 1
     elif kind == "scale":
         attrs["scale"] = 0.2
+    elif kind == "observed":
+        outputs, inputs["added"] = 4, floats(b, 1, s, t)
     run("MultiHeadAttention", inputs, outputs, **attrs)
 
 
