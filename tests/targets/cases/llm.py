@@ -62,6 +62,31 @@ def _attention() -> Iterator[Case]:
         yield m.case(run)
 
 
+def _dot_attention() -> Iterator[Case]:
+    # dtype, batch and heads of q, of k and v, width of keys, of values, shape of the mask
+    rows: tuple[tuple[DType, tuple[int, ...], tuple[int, ...], int, int, tuple[int, ...]], ...] = (
+        (F32, (2, 3), (2, 3), 32, 32, (2, 1, 1)),
+        (F32, (2, 3), (3,), 15, 20, ()),
+        (F32, (), (), 64, 8, (0,)),
+        (F16, (4,), (1,), 24, 24, ()),
+    )
+    for dtype, own, other, width, out, mask in rows:
+        for seq, past in ((1, 5), (37, 70)):
+            m = Maker(f"scaledDotProductAttention {dtype} {own} {other} {width} {out} {seq} {past}")
+            run = {"seq": seq, "past": past}
+            lead = (1,) * (len(own) - len(other))
+            q = m.input("q", dtype, (*own, m.seq, width), run)
+            k = m.input("k", dtype, (*lead, *other, m.past, width), run)
+            v = m.input("v", dtype, (*lead, *other, m.past, out), run)
+            added = (
+                m.input("mask", dtype, (*mask[:-1], 1 if mask[-1] else m.seq, m.past), run)
+                if mask
+                else None
+            )
+            m.b.output("y", m.b.scaled_dot_product_attention(q, k, v, added, scale=width**-0.5))
+            yield m.case(run)
+
+
 def _matmul() -> Iterator[Case]:
     rows = [  # dtype, seq, N, K, bits, group, wide, minimum, norm, residual
         (F32, 1, 67, 96, 4, 32, False, True, True, True),
@@ -229,6 +254,7 @@ MAKERS: tuple[Callable[[], Iterator[Case]], ...] = (
     _rotary,
     _kv_update,
     _attention,
+    _dot_attention,
     _matmul,
     _swiglu,
     _qkv,

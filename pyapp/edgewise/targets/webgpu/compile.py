@@ -16,7 +16,15 @@ from ...passes.clean import clean
 from ...passes.decompose import decompose
 from ...plan.plan import Binding, Plan, Slot
 from ..device import DeviceFacts
-from . import lower_gemm, lower_llm, lower_quantized, lower_rows, lower_scatter, lower_window
+from . import (
+    lower_attention,
+    lower_gemm,
+    lower_llm,
+    lower_quantized,
+    lower_rows,
+    lower_scatter,
+    lower_window,
+)
 from .emit import SETTINGS_BYTES, Program, Shared, nbytes_of
 from .lower_webnn import fit, lower_pointwise, result
 from .pointwise import POINTWISE
@@ -38,6 +46,8 @@ LOWERINGS: dict[str, Lowering] = {
     "sample": lower_llm.sample,
 }
 
+ATTENTION = "scaledDotProductAttention"
+
 #: Kernels that read their inputs and write their output by functions (see access.py).
 STRUCTURED: dict[str, Lowering] = {
     "matmul": lower_gemm.matmul,
@@ -51,6 +61,7 @@ STRUCTURED: dict[str, Lowering] = {
     "reduceLogSumExp": lower_rows.reduce_log_sum_exp,
     **dict.fromkeys(("argMax", "argMin"), lower_rows.arg),
     "cumulativeSum": lower_rows.cumulative_sum,
+    ATTENTION: lower_attention.attention,
     "scatterElements": lower_scatter.scatter_elements,
     "scatterND": lower_scatter.scatter_nd,
 }
@@ -82,7 +93,7 @@ def compile_plan(
     Raises UnsupportedError with every operator that has no kernel, PlanError for what does not
     fit the device's limits.
     """
-    graphs = {name: prepare(graph) for name, graph in programs.items()}
+    graphs = {name: prepare(graph, facts) for name, graph in programs.items()}
     first = next(iter(graphs.values()))
     symbols = dict(sorted({k: v for g in graphs.values() for k, v in g.symbols.items()}.items()))
     used = features & facts.features & USED_FEATURES
@@ -119,9 +130,13 @@ def compile_plan(
     )
 
 
-def prepare(graph: Graph) -> Graph:
-    """`graph` in operators that have kernels. Raises UnsupportedError with all that have none."""
-    known = decompose(graph, KNOWN).graph
+def prepare(graph: Graph, facts: DeviceFacts) -> Graph:
+    """`graph` in operators that have kernels here. Raises UnsupportedError with all that have
+    none."""
+    whole = all(
+        lower_attention.fits(graph, node, facts) for node in graph.nodes if node.op == ATTENTION
+    )
+    known = decompose(graph, KNOWN if whole else KNOWN - {ATTENTION}).graph
     missing = sorted({node.op for node in known.nodes if node.op not in KNOWN})
     if missing:
         raise UnsupportedError(

@@ -103,6 +103,24 @@ def gemm(facts: DeviceFacts, m: int, n: int, batches: int, *, conv: bool = False
 
 
 @dataclass(frozen=True, slots=True)
+class AttentionTiles:
+    """Threads of a workgroup, its queries, and the keys that it looks at together."""
+
+    threads: int
+    queries: int
+    keys: int
+
+
+def attention_tiles(facts: DeviceFacts, width: int, out_width: int) -> AttentionTiles | None:
+    """For keys and values of these widths; None where separate products are better."""
+    threads, queries, keys = 128, 16, 32
+    held = queries * width + keys * (width + 1) + keys * out_width + queries * (keys + 2) + threads
+    if facts.fallback or 4 * held > facts.limits["maxComputeWorkgroupStorageSize"]:
+        return None  # barriers are dear on a CPU
+    return AttentionTiles(threads, queries, keys)
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """How many threads a workgroup has, and whether they share a row."""
 
