@@ -99,8 +99,12 @@ class Executable(Protocol):
         """Set an input or a state by its public name."""
         ...
 
-    async def read(self, name: str) -> bytes:
-        """The bytes of an output or a state by its public name."""
+    async def read(self, name: str, nbytes: int | None = None) -> bytes:
+        """The bytes of an output or a state by its public name.
+
+        nbytes  how many of them are wanted; all that there may be at the symbols' bounds unless
+                given. A device may give more.
+        """
         ...
 
     async def clear(self, name: str) -> None:
