@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from edgewise.errors import UnsupportedError
 from tests.importers.onnx.oracle import Array, check, model, node, ours
@@ -133,7 +134,6 @@ H, D = 3, 8
 
 @pytest.mark.parametrize("kind", [
     "plain", "bias", "mask", "lengths", "mask3", "added", "past", "causal", "scale", "cross",
-    "observed",
 ])  # fmt: skip
 def test_multi_head_attention(kind: str) -> None:
     b, s, t = 2, 5, 5 if kind not in ("cross", "mask") else 7
@@ -160,9 +160,19 @@ def test_multi_head_attention(kind: str) -> None:
         attrs["unidirectional"] = 1
     elif kind == "scale":
         attrs["scale"] = 0.2
-    elif kind == "observed":
-        outputs, inputs["added"] = 4, floats(b, 1, s, t)
     run("MultiHeadAttention", inputs, outputs, **attrs)
+
+
+@pytest.mark.parametrize("added", [False, True])
+def test_multi_head_attention_that_shows_its_scores(added: bool) -> None:
+    inputs = {name: floats(2, 5, H * D) for name in "qkv"}
+    if added:
+        inputs["more"] = floats(1, H, 5, 5)
+    names = "q k v - - more" if added else "q k v"
+    made = node("MultiHeadAttention", names, "y - - scores", MS, num_heads=H)
+    proto = model([made], inputs, ["y", "scores"])
+    proto.graph.output[1].CopyFrom(helper.make_tensor_value_info("scores", 1, None))
+    check(proto, inputs, atol=1e-5)
 
 
 def test_multi_head_attention_of_packed_tensors() -> None:

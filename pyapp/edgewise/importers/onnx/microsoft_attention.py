@@ -57,7 +57,7 @@ def attend(c: Call, scene: Scene) -> Value:
 
 
 def observed(c: Call, scene: Scene) -> tuple[Value, Value]:
-    """The mixed values, and the probabilities [B, H, S, T]."""
+    """The mixed values, and the scores before their softmax [B, H, S, T]."""
     b, dtype = c.b, scene.q.dtype
     batch, count, seq, _ = ints(scene.q)
     groups, keys = ints(scene.k)[1:3]
@@ -69,13 +69,14 @@ def observed(c: Call, scene: Scene) -> tuple[Value, Value]:
         scores = b.mul(b.tanh(b.div(scores, cap)), cap)
     for each in scene.added:
         scores = b.add(scores, each)
+    logits = scores
     if scene.sink is not None:
         column = b.expand(b.reshape(scene.sink, (1, count, 1, 1)), (batch, count, seq, 1))
-        scores = b.concat([scores, column], 3)
-    chances = b.softmax(scores, axis=3)
+        logits = b.concat([scores, column], 3)
+    chances = b.softmax(logits, axis=3)
     if scene.sink is not None:
         chances = b.slice(chances, (0, 0, 0, 0), (batch, count, seq, keys))
-    return b.matmul(chances, v), chances
+    return b.matmul(chances, v), scores
 
 
 def causal(b: Any, seq: int, keys: int, past: int, window: int = -1) -> Value:
@@ -173,8 +174,8 @@ def MultiHeadAttention(c: Call) -> Sequence[Value | None]:
         scene.added = [*scene.added, barred(b, causal(b, seq, keys, past), q.dtype)]
     if not c.wants(3):
         return joined(c, attend(c, scene)), k, v
-    mixed, chances = observed(c, scene)
-    return joined(c, mixed), k, v, chances
+    mixed, scores = observed(c, scene)
+    return joined(c, mixed), k, v, scores
 
 
 def _unpacked(c: Call, count: int) -> tuple[Value, Value, Value]:
