@@ -83,11 +83,15 @@ def revived(value: Any) -> Any:
     return [revived(each) for each in value] if isinstance(value, list) else value
 
 
-def numpy_wheel() -> Path:
-    """NumPy for Pyodide, which set-up fetched."""
-    found = sorted(WHEELS.glob("numpy-*_wasm32.whl"))
-    assert found, "NumPy for Pyodide is missing: run python3 tools/setup.py test"
+def wheel(package: str) -> Path:
+    """A package for Pyodide, which set-up fetched."""
+    found = sorted(WHEELS.glob(f"{package}-*.whl"))
+    assert found, f"{package} for Pyodide is missing: run python3 tools/setup.py test"
     return found[-1]
+
+
+#: Packages that a page loads when they are asked for, and the wheels that each takes.
+PACKAGES = {"numpy": ("numpy",), "onnx": ("typing_extensions", "protobuf", "onnx")}
 
 
 def lay_out(folder: Path) -> None:
@@ -100,16 +104,18 @@ def lay_out(folder: Path) -> None:
         "vendor/pyodide": npm / "pyodide",
         "vendor/tokenizers.mjs": npm / "@huggingface/tokenizers/dist/tokenizers.min.mjs",
         "vendor/jinja.mjs": npm / "@huggingface/jinja/dist/index.js",
-        f"vendor/{numpy_wheel().name}": numpy_wheel(),
     }  # fmt: skip
+    packages = {name: [wheel(each) for each in needed] for name, needed in PACKAGES.items()}
+    links |= {f"vendor/{each.name}": each for wheels in packages.values() for each in wheels}
     for name, target in links.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).symlink_to(target)
-    with zipfile.ZipFile(folder / "edgewise.whl", "w") as wheel:
+    with zipfile.ZipFile(folder / "edgewise.whl", "w") as archive:
         for path in sorted(PACKAGE.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
-                wheel.write(path, path.relative_to(PACKAGE.parent).as_posix())
-    build = {"wheel": "edgewise.whl", "models": ["none"], "numpy": f"vendor/{numpy_wheel().name}"}
+                archive.write(path, path.relative_to(PACKAGE.parent).as_posix())
+    named = {name: [f"vendor/{each.name}" for each in wheels] for name, wheels in packages.items()}
+    build = {"wheel": "edgewise.whl", "models": ["none"], "packages": named}
     (folder / "build.json").write_text(json.dumps(build))
 
 

@@ -1,12 +1,12 @@
 """Models on Edgewise and on ONNX Runtime Web, in turn in one page of one browser.
 
-    PYTHONPATH=pyapp:. python3 -m bench.models.run --out FOLDER [--chromium PATH] [--software] [STEP …]
+    PYTHONPATH=pyapp:. python3 -m bench.models.run --out FOLDER [OPTION …] [STEP …]
 
 Steps, in this order unless named: facts (and the plans), gpu (both on WebGPU), cpu (native WebNN
 where there is one, and Wasm), profile (each dispatch's GPU time). --cases NAME,NAME does some
 only. Each case leaves a JSON line in FOLDER/models.jsonl; one that fails leaves its reason. Reads
-.cache/models and build/bench/peers/ort (see parts.sh), or what --models and --peers name. Needs Python with
-NumPy and onnx, and a browser.
+.cache/models and build/bench/peers/ort (see parts.sh), or what --models and --peers name. Needs
+Python with NumPy and onnx, and a browser.
 """
 
 from __future__ import annotations

@@ -99,8 +99,12 @@ class Executable(Protocol):
         """Set an input or a state by its public name."""
         ...
 
-    async def read(self, name: str) -> bytes:
-        """The bytes of an output or a state by its public name."""
+    async def read(self, name: str, nbytes: int | None = None) -> bytes:
+        """The bytes of an output or a state by its public name.
+
+        nbytes  how many of them are wanted; all that there may be at the symbols' bounds unless
+                given. A device may give more.
+        """
         ...
 
     async def clear(self, name: str) -> None:
@@ -193,6 +197,13 @@ class Host(Protocol):
 
         Raises ServerError for a server that cannot be reached, that answers with another
         status than 200 (with its message), or that stops in the middle.
+        """
+        ...
+
+    async def load_package(self, name: str) -> None:
+        """Make a Python package importable that Edgewise starts without, such as `onnx`.
+
+        A page fetches it now. Raises HostError where it cannot be had.
         """
         ...
 

@@ -6,15 +6,18 @@ import json
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from importlib import invalidate_caches
+from importlib.util import find_spec
 from typing import Any
 
 import js
-from pyodide.ffi import JsException, can_run_sync, run_sync
+import pyodide_js
+from pyodide.ffi import JsException, can_run_sync, run_sync, to_js
 
 from ...errors import DownloadError, NoDeviceError
 from ...targets.device import DeviceFacts
 from ...targets.webnn.facts import WebnnFacts, probes
-from ..answers import cannot_wait, missing_object, refusal, unreachable
+from ..answers import cannot_wait, lacking, missing_object, refusal, unreachable
 from ..base import Device, T, Target
 from ..parts import PartsDevice
 from ..reference import reference_device
@@ -107,6 +110,25 @@ class BrowserHost:
             raise unreachable(url, str(error.message)) from None
         finally:
             stop.abort()
+
+    async def load_package(self, name: str) -> None:
+        """Fetch a package's wheels from the site, those that build.json lists under its name.
+
+        Raises HostError, DownloadError.
+        """
+        if find_spec(name) is not None:
+            return
+        base = str(self._shims.about.base)
+        wheels = (
+            json.loads(await self.fetch_text(base + "build.json")).get("packages", {}).get(name)
+        )
+        if not wheels:
+            raise lacking(name, "a site that was built without it",
+                          "add its wheels to the site's build.json")  # fmt: skip
+        await pyodide_js.loadPackage(to_js([base + wheel for wheel in wheels]))
+        invalidate_caches()
+        if find_spec(name) is None:
+            raise lacking(name, f"wheels {', '.join(wheels)} without it", "build the site again")
 
     def tokenizer(self, tokenizer_json: str) -> BrowserTokenizer:
         """A tokenizer.json made usable. Raises FormatError."""
