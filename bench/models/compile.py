@@ -2,10 +2,10 @@
 
     PYTHONPATH=pyapp:. python3 -m bench.models.compile FACTS.json FOLDER [--models FOLDER] [CASE …]
 
-FACTS.json is what `models.html?facts` reports: {"webgpu": …, "webnn": …}, null for what is not
-there. Goes the way of any model in Edgewise (OnnxSession, Model) up to a device that keeps the plan
-instead of loading it. Writes FOLDER/CASE.json for the page, with what was planned, and files beside it.
-Needs Python with NumPy and onnx.
+FACTS.json is what the page reports of devices: {"webgpu": …, "webnn": …}, null for what is not
+there. Goes the way of any model in Edgewise (OnnxSession, Model) up to a device that keeps the
+plan instead of loading it. Writes FOLDER/CASE.json for the page, with what was planned, and files
+beside it. Needs Python with NumPy and onnx.
 """
 
 from __future__ import annotations
@@ -182,7 +182,8 @@ def peer(writer: Writer, case: Case) -> dict[str, Any]:
     types = {"int64": "int64", "float32": "float32"}
     return {
         "model": writer.file(without_doubles(writer.path(case.model).read_bytes())),
-        "external": [[name, served(writer, writer.path(path))] for name, path in case.files.items()],
+        "external": [[name, served(writer, writer.path(file))]
+                     for name, file in case.files.items()],
         "sizes": dict(case.sizes),
         "inputs": [[name, types[array.dtype.name], list(array.shape), writer.file(array.tobytes())]
                    for name, array in made(case).items()],
