@@ -28,6 +28,7 @@ from . import (
 from .emit import SETTINGS_BYTES, Program, Shared, nbytes_of
 from .lower_webnn import fit, lower_pointwise, result
 from .pointwise import POINTWISE
+from .stored import bind
 from .weights import Tensor, Weights
 
 Lowering = Callable[[Program, Weights, Node], None]
@@ -131,7 +132,7 @@ def compile_plan(
 def prepare(graph: Graph, facts: DeviceFacts) -> Graph:
     """`graph` in operators that have kernels. Raises UnsupportedError with all that have none."""
     unsuited = set() if lower_attention.suits(graph, facts) else {"scaledDotProductAttention"}
-    known = decompose(graph, KNOWN - unsuited).graph
+    known = bind(decompose(graph, KNOWN - unsuited).graph)
     missing = sorted({node.op for node in known.nodes if node.op not in KNOWN})
     if missing:
         raise UnsupportedError(
