@@ -72,7 +72,7 @@ def sizes(onnx: OnnxModel) -> list[Size]:
             key = _key(value.name, axis, dim)
             if key is not None and key not in found:
                 batch = axis == 0 or (isinstance(dim, str) and "batch" in dim.lower())
-                found[key] = Size(key, key, BATCH if batch else SIZE)
+                found[key] = Size(key, _title(value.name, axis, key), BATCH if batch else SIZE)
     return list(found.values())
 
 
@@ -92,8 +92,9 @@ def inputs(onnx: OnnxModel, choice: Choice) -> dict[str, Array]:
     shapes = {each.name: _shape(each, choice.sizes) for each in given(onnx)}
     total = sum(map(prod, shapes.values()))
     if total * 4 > MAX_NBYTES:
-        raise InputError("inputs of these sizes", got=f"{total} elements",
-                         need=f"at most {MAX_NBYTES // 4}", fix="Choose smaller sizes.")  # fmt: skip
+        most = MAX_NBYTES // 4
+        raise InputError("inputs of these sizes", got=f"{total} elements", need=f"at most {most}",
+                         fix="choose smaller sizes")  # fmt: skip
     made: dict[str, Array] = {}
     for each in given(onnx):
         dtype_of(each.dtype, f"input {each.name!r}")
@@ -130,6 +131,11 @@ def _key(name: str, axis: int, dim: int | str | None) -> str | None:
         return dim
     # what has no name, as Paddle's `?`, is a size of its own; 0 is what some exporters write
     return None if isinstance(dim, int) and dim > 0 else f"{name}[{axis}]"
+
+
+def _title(name: str, axis: int, key: str) -> str:
+    """An open size's name for people: the model's own, else where it is."""
+    return f"{name}, axis {axis}" if key == f"{name}[{axis}]" else key
 
 
 def _shape(value: OnnxValue, chosen: Mapping[str, int]) -> tuple[int, ...]:

@@ -204,12 +204,12 @@ class ModelPage:
         placing = text.placing(notes)
         self._notes("fusion", [note for note in notes if note not in placing])
         self._notes("placing", placing)
-        self._view.property("placing-box", "hidden", not placing)
         self._view.property("result", "hidden", False)
         self._view.reveal("result")
         self._view.text("status", text.done(result))
 
     def _notes(self, section: str, notes: Sequence[Note]) -> None:
+        self._view.property(f"{section}-box", "hidden", not notes)
         self._view.text(f"{section}-title", text.notes_title(notes))
         self._view.text(section, "")
         for state, row in text.notes_rows(notes):
@@ -258,6 +258,7 @@ class ModelPage:
         for part, said in report.error_parts(error).items():
             self._view.text(f"error/{part}", said)
         self._view.property("error", "hidden", False)
+        self._view.reveal("error")
         self._view.text("status", "")
 
 

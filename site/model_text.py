@@ -80,7 +80,7 @@ def described(onnx: OnnxModel, nbytes: int) -> list[Row]:
         Row("Opset", opsets or "none", ""),
         Row("Operators", f"{len(graph.nodes)} nodes, {len(counts)} kinds",
             f"{common}{f' and {more} more kinds' if more > 0 else ''}."),
-        Row("Weights", f"{report.size(weights)} of {report.size(nbytes)}", ""),
+        Row("Weights", report.size(weights), f"The files have {report.size(nbytes)}."),
     ]  # fmt: skip
 
 
@@ -160,7 +160,7 @@ def placing(notes: Iterable[Note]) -> list[Note]:
 def notes_title(notes: Sequence[Note]) -> str:
     """A list of decisions, as its title."""
     did = sum(note.text.startswith("did") for note in notes)
-    return f"{did} done, {len(notes) - did} declined" if notes else "nothing to decide"
+    return f"{did} done, {len(notes) - did} declined"
 
 
 def notes_rows(notes: Iterable[Note]) -> list[tuple[str, Row]]:

@@ -8,7 +8,8 @@
     models/           packed models: manifest, tokenizer, and the model's own file (a hard link)
     packages/         wheels that a page loads when it needs them: NumPy, onnx
     build.json        {"version", "wheel", "models": [manifest path, …],
-                       "packages": [{"path", "nbytes", "sha256", "segments": [[sha256, nbytes], …]}],
+                       "packages": [{"path", "nbytes", "sha256",
+                                     "segments": [[sha256, nbytes], …]}, …],
                        "files": [{"path", "nbytes", "sha256"}, …]}
 
 `files` of build.json lists everything but models/, packages/ and itself: what a service worker
