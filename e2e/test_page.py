@@ -205,7 +205,7 @@ def test_keyboard(chat: Page) -> None:
         if chat.evaluate("document.activeElement.id") == "question":
             break
     assert [name.split("\n")[0][:11] for name in reached] == [
-        "Skip to the", "Run an ONNX", "New convers", "This device", "What is the", "Why is the ",
+        "Skip to the", "New convers", "your own ON", "This device", "What is the", "Why is the ",
         "Write a hai", "",
     ]  # fmt: skip
     chat.keyboard.type("first")

@@ -202,15 +202,16 @@ class ModelPage:
         self._rows("figures", text.measured(result))
         notes = result.report.notes
         placing = text.placing(notes)
-        self._notes("fusion", [note for note in notes if note not in placing])
-        self._notes("placing", placing)
+        fusion = [note for note in notes if note.rule not in text.PLACING]
+        self._notes("placing", placing, text.placing_title(placing))
+        self._notes("fusion", fusion, text.fusion_title(fusion))
         self._view.property("result", "hidden", False)
         self._view.reveal("result")
         self._view.text("status", text.done(result))
 
-    def _notes(self, section: str, notes: Sequence[Note]) -> None:
+    def _notes(self, section: str, notes: Sequence[Note], title: str) -> None:
         self._view.property(f"{section}-box", "hidden", not notes)
-        self._view.text(f"{section}-title", text.notes_title(notes))
+        self._view.text(f"{section}-title", title)
         self._view.text(section, "")
         for state, row in text.notes_rows(notes):
             parts = {"name": row.name, "reason": row.value}

@@ -40,6 +40,7 @@ TARGETS = {
     "reference": "NumPy",
 }
 REFERENCE = "the definition: exact and slow, on the processor"
+PLACING = ("place", "fit")
 SHOWN_VALUES, SHOWN_OPERATORS, SHOWN_NOTES, SHOWN_ORIGINS = 8, 8, 200, 3
 
 
@@ -103,7 +104,7 @@ def measured(result: Measured) -> list[Row]:
     made = result.report
     rest = result.first_ms - made.compile_ms - made.load_ms
     return [
-        Row("Ran on", made.facts.name, ""),
+        Row("Ran on", TARGETS[made.facts.target], f"{made.facts.name}."),
         Row("First run", ms(result.first_ms),
             f"Compiling in Python {ms(made.compile_ms)}, loading {ms(made.load_ms)}, "
             f"reading the graph and running {ms(rest)}."),
@@ -154,11 +155,16 @@ def ms(milliseconds: float) -> str:
 
 def placing(notes: Iterable[Note]) -> list[Note]:
     """Notes that say where nodes run; the others are about fusion."""
-    return [note for note in notes if note.rule in ("place", "fit")]
+    return sorted((note for note in notes if note.rule in PLACING), key=lambda n: n.rule == "place")
 
 
-def notes_title(notes: Sequence[Note]) -> str:
-    """A list of decisions, as its title."""
+def placing_title(notes: Sequence[Note]) -> str:
+    """Where the nodes are, in one line: the last note counts them."""
+    return notes[-1].text.removeprefix("did ") if notes else ""
+
+
+def fusion_title(notes: Sequence[Note]) -> str:
+    """How many decisions there are."""
     did = sum(note.text.startswith("did") for note in notes)
     return f"{did} done, {len(notes) - did} declined"
 

@@ -32,7 +32,10 @@ _TESTS = re.compile(r"/tests?/")
 class PackageHost(Protocol):
     """What of a BrowserHost is needed here."""
 
-    store: ObjectStore
+    @property
+    def store(self) -> ObjectStore:
+        """Where they are kept."""
+        ...
 
     async def fetch_text(self, url: str) -> str:
         """A small document."""

@@ -304,7 +304,7 @@ def test_the_form_gives_what_was_chosen() -> None:
 def test_notes_that_are_alike_share_a_row() -> None:
     notes = [Note("join add", f"n{i}", "did join it with relu") for i in range(5)]
     notes.append(Note("join mul", "m", "declined because two nodes read it"))
-    assert model_text.notes_title(notes) == "5 done, 1 declined"
+    assert model_text.fusion_title(notes) == "5 done, 1 declined"
     rows = [(state, row.name, row.value) for state, row in model_text.notes_rows(notes)]
     assert rows == [
         ("chosen", "join add ×5", "did join it with relu, at n0, n1, n2 …"),
@@ -312,6 +312,16 @@ def test_notes_that_are_alike_share_a_row() -> None:
     ]
     many = [Note("fold", "", f"did {i}") for i in range(model_text.SHOWN_NOTES + 3)]
     assert model_text.notes_rows(many)[-1][1].value == "and 3 more"
+
+
+def test_placing_is_told_apart_and_counted() -> None:
+    notes = [Note("place", "n", "did put sin on webgpu because webnn refuses it"),
+             Note("place", "g", "did put 5 nodes on webnn and 1 on webgpu"),
+             Note("join add", "a", "did join it"), Note("fit", "r", "did rewrite relu")]  # fmt: skip
+    placing = model_text.placing(notes)
+    assert [note.origin for note in placing] == ["r", "n", "g"]
+    assert model_text.placing_title(placing) == "put 5 nodes on webnn and 1 on webgpu"
+    assert model_text.placing_title([]) == ""
 
 
 def test_values_with_six_digits() -> None:

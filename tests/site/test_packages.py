@@ -87,7 +87,7 @@ def _absent(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_fetched_once_and_unpacked(tmp_path: Path) -> None:
     host = SmallHost()
     seen = load(host, tmp_path / "a")
-    total = sum(map(len, host.files.values()))
+    total = sum(map(len, host.objects.values()))
     assert (seen[-1].done_nbytes, seen[-1].total_nbytes) == (total, total)
     for name in ("one", "two"):
         assert (tmp_path / "a" / name / "__init__.py").read_text() == f"name = {name!r}\n"
