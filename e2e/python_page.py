@@ -26,9 +26,9 @@ from playwright.sync_api import Browser, Page
 
 from e2e.browsers import ROOT
 from e2e.server import SiteServer
+from tools.build_site import package_row, page_packages
 
 PACKAGE = ROOT / "pyapp" / "edgewise"
-WHEELS = ROOT / ".cache" / "wheels"
 BOOT_TIMEOUT_MS = 120_000
 
 
@@ -83,13 +83,6 @@ def revived(value: Any) -> Any:
     return [revived(each) for each in value] if isinstance(value, list) else value
 
 
-def numpy_wheel() -> Path:
-    """NumPy for Pyodide, which set-up fetched."""
-    found = sorted(WHEELS.glob("numpy-*_wasm32.whl"))
-    assert found, "NumPy for Pyodide is missing: run python3 tools/setup.py test"
-    return found[-1]
-
-
 def lay_out(folder: Path) -> None:
     """What the page loads, linked from where it is; Edgewise as an archive of the source tree."""
     npm = ROOT / "node_modules"
@@ -100,16 +93,20 @@ def lay_out(folder: Path) -> None:
         "vendor/pyodide": npm / "pyodide",
         "vendor/tokenizers.mjs": npm / "@huggingface/tokenizers/dist/tokenizers.min.mjs",
         "vendor/jinja.mjs": npm / "@huggingface/jinja/dist/index.js",
-        f"vendor/{numpy_wheel().name}": numpy_wheel(),
     }  # fmt: skip
+    packages = page_packages()
+    for wheels in packages.values():
+        links |= wheels
     for name, target in links.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).symlink_to(target)
-    with zipfile.ZipFile(folder / "edgewise.whl", "w") as wheel:
+    with zipfile.ZipFile(folder / "edgewise.whl", "w") as archive:
         for path in sorted(PACKAGE.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
-                wheel.write(path, path.relative_to(PACKAGE.parent).as_posix())
-    build = {"wheel": "edgewise.whl", "models": ["none"], "numpy": f"vendor/{numpy_wheel().name}"}
+                archive.write(path, path.relative_to(PACKAGE.parent).as_posix())
+    named = {name: [package_row(*each) for each in wheels.items()]
+             for name, wheels in packages.items()}  # fmt: skip
+    build = {"wheel": "edgewise.whl", "models": ["none"], "packages": named}
     (folder / "build.json").write_text(json.dumps(build))
 
 

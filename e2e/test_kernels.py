@@ -20,7 +20,7 @@ from e2e.browsers import ROOT, Engine, engines
 from e2e.server import SiteServer
 from edgewise.dtypes import DType
 from edgewise.targets.device import DeviceFacts
-from edgewise.targets.webgpu.compile import compile_plan
+from edgewise.targets.webgpu.compile import LOWERINGS, STRUCTURED, compile_plan
 from tests.targets.cases import Case, all_cases, check
 
 CASES = all_cases()
@@ -37,13 +37,19 @@ def opened(page: Page, tmp_path: Path, site_server: Callable[[Path], SiteServer]
 
 
 def half(case: Case) -> bool:
-    """Whether it computes in float16; scales of weights that are stored so do not count."""
+    """Whether it computes in float16 and has no other way to; scales of weights do not count."""
     constants = case.graph.constants
-    return any(
+    return any(node.op in LOWERINGS for node in case.graph.nodes) and any(
         value.dtype is DType.FLOAT16
         for name, value in case.graph.values.items()
         if name not in constants
     )
+
+
+def tiled(case: Case) -> bool:
+    """Whether a GPU runs it by other kernels than a software adapter does."""
+    ops = {node.op for node in case.graph.nodes}
+    return bool(ops & {"quantizedMatmul", "quantizedSwiglu", "quantizedQkv", *STRUCTURED})
 
 
 def job(case: Case, facts: DeviceFacts) -> dict[str, object]:
@@ -81,9 +87,9 @@ def test_kernels_equal_decompositions(opened: Page, engine: Engine) -> None:
     has_half = "shader-f16" in facts.features
     assert has_half is ("shader-f16" in engine.features)
     runs = [(case, facts) for case in CASES if has_half or not half(case)]
-    # As on a GPU: lanes that share a row add up over a subgroup or workgroup memory.
+    # As on a GPU: lanes that share a row add up over a subgroup or workgroup memory; tiles.
     on_gpu = replace(facts, fallback=False)
-    runs += [(case, on_gpu) for case, _ in runs if case.name.startswith("quantized")]
+    runs += [(c, on_gpu) for c, _ in runs if tiled(c) and "float16" not in c.name]
     answer = opened.evaluate("jobs => runAll(jobs)", [job(*run) for run in runs])
     assert answer["complaints"] == []
     found = {

@@ -1,237 +1,49 @@
-"""The W3C vectors on a browser's own WebNN: Python's plans through shims/webnn.js.
-
-Plans are made here for what the browser says of itself, and run in one page. Parts that the
-browser does not take run in between: on the reference here, or on WebGPU in the page.
-"""
+"""The W3C vectors on a browser's own WebNN: Python's plans through shims/webnn.js, in one page."""
 
 from __future__ import annotations
 
-import asyncio
-import base64
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Protocol
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page
 
-from e2e.browsers import ROOT, Engine, engines
-from e2e.server import SiteServer
+from e2e.browsers import Engine, engines
+from e2e.webnn_page import (
+    Browser,
+    as_it_is,
+    compiled,
+    example_of,
+    native,
+    run_all,
+    targets,
+)
 from edgewise.dtypes import DType
 from edgewise.errors import UnsupportedError
 from edgewise.graph.builder import GraphBuilder
 from edgewise.graph.graph import Graph
-from edgewise.host.base import WeightBytes
-from edgewise.host.reference import FACTS, ReferenceDevice
-from edgewise.plan.parts import PartPlan, PartsPlan
-from edgewise.runtime.compiling import compile_for
-from edgewise.runtime.external import externalise
-from edgewise.targets import reference
-from edgewise.targets.device import DeviceFacts
-from edgewise.targets.webnn.emit import emit
-from edgewise.targets.webnn.facts import WebnnFacts, probes
+from edgewise.host.reference import FACTS
 from tests.ops import webnn_vectors
-from tests.ops.webnn_vectors import Array
 from tests.targets.vectors import vector
 from tests.targets.webnn_guards import example, guarded
 
+__all__ = ["native"]
 VECTORS = {
     f"{operator}: {case['name']}": (f"{operator}-{index}", case)
     for operator in webnn_vectors.operators()
     for index, case in enumerate(webnn_vectors.cases(operator))
 }
-Packed = str | list[Any]
-
-
-def packed(data: bytes) -> Packed:
-    """As e2e/pages/webnn.js has it: what repeats eight bytes is sent as those."""
-    if len(data) > 1 << 20 and data == data[:8] * (len(data) // 8):
-        return [base64.b64encode(data[:8]).decode(), len(data) // 8]
-    return base64.b64encode(data).decode()
-
-
-def unpacked(given: Packed) -> bytes:
-    """The inverse of `packed`."""
-    if isinstance(given, str):
-        return base64.b64decode(given)
-    return base64.b64decode(given[0]) * int(given[1])
-
-
-class Browser:
-    """The page with its devices open."""
-
-    def __init__(self, page: Page) -> None:
-        self._page = page
-        facts = page.evaluate("probes => open(probes)", probes())
-        self.webnn = WebnnFacts.from_dict(facts["webnn"])
-        self.webgpu = DeviceFacts.from_dict(facts["webgpu"])
-
-    def run(self, jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """What comes of plans that run on their own."""
-        found: list[dict[str, Any]] = self._page.evaluate("jobs => runAll(jobs)", jobs)
-        return found
-
-
-@pytest.fixture
-def opened(page: Page, tmp_path: Path, site_server: Callable[[Path], SiteServer]) -> Browser:
-    """The page that runs plans."""
-    (tmp_path / "shims").symlink_to(ROOT / "shims")
-    (tmp_path / "pages").symlink_to(ROOT / "e2e" / "pages")
-    page.goto(f"{site_server(tmp_path).url}/pages/webnn.html")
-    page.wait_for_selector("html[data-ready]", state="attached")
-    return Browser(page)
-
-
-class Case(Protocol):
-    """A graph, the bytes of its inputs, and how to judge the bytes of its outputs."""
-
-    @property
-    def graph(self) -> Graph: ...
-    @property
-    def inputs(self) -> dict[str, bytes]: ...
-    def wrong(self, outputs: dict[str, bytes]) -> str | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A graph, and what the reference makes of it."""
-
-    graph: Graph
-    inputs: dict[str, bytes]
-    want: Mapping[str, Array]
-
-    def wrong(self, outputs: dict[str, bytes]) -> str | None:
-        """What is wrong with the outputs, or None. The sign of 0 counts."""
-        for name, want in self.want.items():
-            got = np.frombuffer(outputs[name], want.dtype).reshape(want.shape)
-            close = np.allclose(got, want, rtol=1e-6, atol=0)  # an average is rounded twice
-            if not close or not np.array_equal(np.signbit(got), np.signbit(want)):
-                return f"{name}: {got}, not {want}"
-        return None
-
-
-def example_of(graph: Graph, arrays: Mapping[str, Array]) -> Example:
-    """What the reference makes of a graph without a file's constants."""
-    want, _ = reference.run(graph, arrays, {}, _no_file, {})
-    return Example(graph, {name: array.tobytes() for name, array in arrays.items()}, want)
-
-
-class Run:
-    """A case on its way through the parts of its plan."""
-
-    def __init__(self, case: Case, plan: PartsPlan, weights: bytes) -> None:
-        self.case, self.plan, self.weights = case, plan, weights
-        self.values = dict(case.inputs)
-        self.error: str | None = None
-
-    def part(self, index: int, target: str) -> PartPlan | None:
-        """The part that is to run now, if it is for `target`."""
-        if self.error is not None or index >= len(self.plan.parts):
-            return None
-        part = self.plan.parts[index]
-        return part if part.target == target else None
-
-    def job(self, part: PartPlan) -> dict[str, Any]:
-        """What the page needs for a part."""
-        return {
-            "target": part.target,
-            "plan": part.plan,
-            "weights": packed(self.weights),
-            "inputs": {name: packed(self.values[name]) for name in part.inputs},
-            "outputs": list(part.outputs),
-        }
-
-    def take(self, result: dict[str, Any]) -> None:
-        """A part's result in the page."""
-        self.error = result.get("error")
-        for name, text in result.get("outputs", {}).items():
-            self.values[name] = unpacked(text)
-
-    async def compute(self, part: PartPlan) -> None:
-        """A part on the reference."""
-        device = ReferenceDevice(_no_store)
-        loaded = await device.load(part.plan, WeightBytes(self.weights), lambda done, total: None)
-        for name in part.inputs:
-            await loaded.write(name, self.values[name])
-        await loaded.run("main", {})
-        self.values |= {name: await loaded.read(name) for name in part.outputs}
-
-    def verdict(self) -> str | None:
-        """What is wrong in the end, or None."""
-        if self.error is not None:
-            return self.error
-        outputs = {public: self.values[name] for public, name in self.plan.outputs.items()}
-        return self.case.wrong(outputs)
-
-
-async def _no_store(hash: str) -> bytes:
-    raise AssertionError(f"no weights are stored: {hash=}")
-
-
-def _no_file(constant: object) -> Array:
-    raise AssertionError(f"no constant of a file is in these graphs: {constant=}")
-
-
-def run_all(browser: Browser, runs: Mapping[str, Run]) -> dict[str, str]:
-    """What is wrong with each case that has something wrong."""
-    # Playwright has an event loop in this thread
-    elsewhere = ThreadPoolExecutor(1)
-    for index in range(max(len(run.plan.parts) for run in runs.values())):
-        jobs = [
-            (run, part)
-            for run in runs.values()
-            for target in ("webnn", "webgpu")
-            if (part := run.part(index, target))
-        ]
-        results = browser.run([run.job(part) for run, part in jobs])
-        for (run, _), result in zip(jobs, results, strict=True):
-            run.take(result)
-        for run in runs.values():
-            if part := run.part(index, "reference"):
-                elsewhere.submit(asyncio.run, run.compute(part)).result()
-    verdicts = {name: run.verdict() for name, run in runs.items()}
-    return {name: verdict for name, verdict in verdicts.items() if verdict is not None}
-
-
-def compiled(case: Case, facts: WebnnFacts) -> Run:
-    """A case's plan as a model's would be made, for these facts."""
-    moved = externalise(case.graph, {}, WeightBytes(b""))
-    made = compile_for(moved.graph, moved.tensors, facts, frozenset())
-    return Run(case, PartsPlan.from_json(made.text), moved.weights.tail)
-
-
-def as_it_is(case: Case, facts: WebnnFacts) -> Run:
-    """A case's calls, whether the browser takes them or not."""
-    moved = externalise(_named_by_value(case.graph), {}, WeightBytes(b""))
-    plan = emit(moved.graph, moved.tensors, facts)
-    part = PartPlan(
-        "webnn", plan.to_json(), tuple(case.inputs), dict.fromkeys(moved.graph.outputs, 0)
-    )
-    parts = PartsPlan("webnn", case.graph.inputs, case.graph.outputs, (part,))
-    return Run(case, parts, moved.weights.tail)
-
-
-def _named_by_value(graph: Graph) -> Graph:
-    return replace(graph, outputs={name: name for name in graph.outputs.values()})
-
-
-def targets(run: Run) -> set[str]:
-    """What a case runs on."""
-    return {part.target for part in run.plan.parts}
 
 
 @engines("chromium_webnn")
-def test_vectors(opened: Browser, engine: Engine) -> None:
+def test_vectors(native: Browser, engine: Engine) -> None:
     """What the browser gets right by itself runs on it alone; all the rest passes too."""
     cases = {name: vector(*given) for name, given in VECTORS.items()}
     assert len(cases) >= 1070
-    facts = replace(opened.webnn, rest=(FACTS,))
-    plain = run_all(opened, {name: as_it_is(case, facts) for name, case in cases.items()})
+    facts = replace(native.webnn, rest=(FACTS,))
+    plain = run_all(native, {name: as_it_is(case, facts) for name, case in cases.items()})
     runs = {name: compiled(case, facts) for name, case in cases.items()}
-    assert run_all(opened, runs) == {}
+    assert run_all(native, runs) == {}
 
     helped = {name for name, run in runs.items() if targets(run) != {"webnn"}}
     assert helped <= plain.keys(), "these need no help"
@@ -242,50 +54,50 @@ def test_vectors(opened: Browser, engine: Engine) -> None:
 
 
 @engines("chromium_webnn")
-def test_vectors_with_webgpu(opened: Browser, engine: Engine) -> None:
+def test_vectors_with_webgpu(native: Browser, engine: Engine) -> None:
     """What the browser's WebNN does not take passes on its WebGPU."""
     cases = {name: vector(*given) for name, given in VECTORS.items()}
-    facts = replace(opened.webnn, rest=(FACTS,))
+    facts = replace(native.webnn, rest=(FACTS,))
     needing = [name for name, case in cases.items() if targets(compiled(case, facts)) != {"webnn"}]
-    facts = replace(opened.webnn, rest=(opened.webgpu,))
+    facts = replace(native.webnn, rest=(native.webgpu,))
     runs, unsupported = {}, set()
     for name in needing:
         try:
             runs[name] = compiled(cases[name], facts)
         except UnsupportedError:
             unsupported.add(name)
-    assert run_all(opened, runs) == {}
+    assert run_all(native, runs) == {}
     assert all(targets(run) == {"webgpu"} for run in runs.values())
     assert unsupported == set()
 
 
 @engines("chromium_webnn")
-def test_without_splitting_what_is_refused_is_named(opened: Browser, engine: Engine) -> None:
+def test_without_splitting_what_is_refused_is_named(native: Browser, engine: Engine) -> None:
     cases = [vector(*given) for given in VECTORS.values()]
-    helped = replace(opened.webnn, rest=(FACTS,))
+    helped = replace(native.webnn, rest=(FACTS,))
     needing = [case for case in cases if targets(compiled(case, helped)) != {"webnn"}]
     for case in needing:
         with pytest.raises(UnsupportedError, match="splitting") as caught:
-            compiled(case, opened.webnn)
+            compiled(case, native.webnn)
         assert case.json["ops"][-1]["op"] in str(caught.value)
 
 
 @engines("chromium_webnn")
-def test_guards_are_still_needed(opened: Browser, engine: Engine) -> None:
+def test_guards_are_still_needed(native: Browser, engine: Engine) -> None:
     """Each guard's example goes wrong in this browser as it is; with the guard it does not."""
-    facts = replace(opened.webnn, rest=(FACTS,))
+    facts = replace(native.webnn, rest=(FACTS,))
     plain, made = {}, {}
     for parameters in guarded():
         case = example_of(*example(parameters.values[1]))
         name = str(parameters.id)
         plain[name], made[name] = as_it_is(case, facts), compiled(case, facts)
-    assert run_all(opened, made) == {}
-    right = plain.keys() - run_all(opened, plain).keys()
+    assert run_all(native, made) == {}
+    right = plain.keys() - run_all(native, plain).keys()
     assert right == set(), "this browser gets these right: give them their `fixed`"
 
 
 @engines("chromium_webnn")
-def test_outputs_that_nothing_computes(opened: Browser, engine: Engine) -> None:
+def test_outputs_that_nothing_computes(native: Browser, engine: Engine) -> None:
     b = GraphBuilder("given")
     half = np.array([-0.0, 0.0, -1.0, 65504.0], np.float16)
     x = b.input("x", DType.FLOAT16, (4,))
@@ -296,11 +108,11 @@ def test_outputs_that_nothing_computes(opened: Browser, engine: Engine) -> None:
     }.items():  # fmt: skip
         b.output(name, value)
     case = example_of(b.build(), {"x": half[::-1].copy()})
-    assert run_all(opened, {"given": compiled(case, opened.webnn)}) == {}
+    assert run_all(native, {"given": compiled(case, native.webnn)}) == {}
 
 
 @engines("chromium_webnn")
-def test_parts_hand_on(opened: Browser, engine: Engine) -> None:
+def test_parts_hand_on(native: Browser, engine: Engine) -> None:
     """A graph of which the middle runs on WebGPU, and the ends on WebNN."""
     rng = np.random.default_rng(5)
     arrays = {
@@ -314,6 +126,46 @@ def test_parts_hand_on(opened: Browser, engine: Engine) -> None:
     b.output("y", b.matmul(b.add(product, uneven), x))
     b.output("product", product)
     case = example_of(b.build(), arrays)
-    run = compiled(case, replace(opened.webnn, rest=(opened.webgpu,)))
+    run = compiled(case, replace(native.webnn, rest=(native.webgpu,)))
     assert [part.target for part in run.plan.parts] == ["webnn", "webgpu", "webnn"]
-    assert run_all(opened, {"sandwich": run}) == {}
+    assert run_all(native, {"sandwich": run}) == {}
+
+
+WINDOWS = ("conv2d", "depthwise", "averagePool2d", "maxPool2d", "l2Pool2d")
+
+
+def windowed(op: str, sizes: tuple[int, int], window: tuple[int, int], strides: tuple[int, int],
+             padding: tuple[int, int, int, int]) -> Graph:  # fmt: skip
+    b = GraphBuilder(op)
+    x = b.input("x", DType.FLOAT32, (1, 2, *sizes))
+    options = {"strides": strides, "padding": padding}
+    if op in ("conv2d", "depthwise"):
+        shape = (2, 2 if op == "conv2d" else 1, *window)
+        numbers = np.arange(1, 1 + np.prod(shape), dtype=np.float32)
+        w = b.constant(DType.FLOAT32, shape, data=numbers.tobytes())
+        y = b.conv2d(x, w, groups=1 if op == "conv2d" else 2, **options)
+    else:
+        pool = {"averagePool2d": b.average_pool2d, "maxPool2d": b.max_pool2d}
+        y = pool.get(op, b.l2_pool2d)(x, window_dimensions=window, **options)
+    b.output("y", y)
+    return b.build()
+
+
+@engines("chromium_webnn")
+def test_windows_and_padding(native: Browser, engine: Engine) -> None:
+    """Where this browser maps padding to another, and only sometimes to the right one."""
+    facts = replace(native.webnn, rest=(FACTS,))
+    x = np.random.default_rng(3).integers(-9, 9, (1, 2, 5, 6)).astype(np.float32)
+    runs, seen = {}, set()
+    pads = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    every = product(WINDOWS, product((1, 3), (1, 2)), product((1, 3), (1, 2)), pads, pads)
+    for op, window, strides, *pad in every:
+        if "Pool" in op and any(max(p) >= w for p, w in zip(pad, window, strict=True)):
+            continue  # a window without elements
+        case = example_of(windowed(op, (5, 6), window, strides, (*pad[0], *pad[1])), {"x": x})
+        name = f"{op} {window=} {strides=} {pad=}"
+        runs[name] = compiled(case, facts)
+        seen |= targets(runs[name])
+    assert len(runs) >= 500
+    assert run_all(native, runs) == {}
+    assert seen == {"webnn"}

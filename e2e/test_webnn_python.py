@@ -85,6 +85,13 @@ def test_what_webnn_does_not_take_runs_elsewhere(python: PythonPage, engine: Eng
         python.run(PARTS, a=x, rows_given=rows, splitting=False)
 
 
+@engines("chromium", "firefox")
+def test_without_webnn_the_error_says_what_to_do(python: PythonPage, engine: Engine) -> None:
+    assert not engine.webnn
+    with pytest.raises(PythonError, match=r"NoDeviceError: WebNN: got(.|\n)*fix: .*another target"):
+        python.run("await host.open_device('webnn')")
+
+
 VECTORS = """
     from edgewise.graph.text import parse_graph
     from edgewise.host.base import WeightBytes

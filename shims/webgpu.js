@@ -335,10 +335,14 @@ export async function write(e, name, bytes) {
   put(e.gpu, e.buffers[buffer], offset, bytes);
 }
 
-/** The bytes of an input, output or state. @param {Executable} e @param {string} name */
-export async function read(e, name) {
+/**
+ * The bytes of an input, output or state, or the first of them, in whole words.
+ * @param {Executable} e @param {string} name @param {number} [wanted]
+ */
+export async function read(e, name, wanted) {
   e.device.check();
-  const [buffer, offset, nbytes] = e.plan.values[name];
+  const [buffer, offset, all] = e.plan.values[name];
+  const nbytes = Math.min(4 * Math.ceil((wanted ?? all) / 4), all);
   const reader = e.gpu.createBuffer({
     size: nbytes, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
   const encoder = e.gpu.createCommandEncoder();

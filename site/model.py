@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import dropped
 import model_text as text
-import packages
 import report
 from edgewise.errors import EdgewiseError, InputError
 from edgewise.formats.onnx import OnnxModel
@@ -56,8 +55,8 @@ class Opened:
 class ModelPage:
     """What was dropped, and what is shown of it."""
 
-    def __init__(self, host: BrowserHost, view: View, site: str) -> None:
-        self._host, self._view, self._site = host, view, site
+    def __init__(self, host: BrowserHost, view: View) -> None:
+        self._host, self._view = host, view
         self._opened: Opened | None = None
         self._waiting: dict[str, bytes] = {}  # a model whose data files are to come
         self._turn = asyncio.Lock()
@@ -126,8 +125,9 @@ class ModelPage:
         if nbytes > dropped.MAX_NBYTES:
             got, need = text.too_large(nbytes, dropped.MAX_NBYTES)
             raise InputError("files of a model", got=got, need=need)
-        await self._stage(text.PACKAGES)
-        await packages.load(self._host, self._site, self._progress, self._unpacking)
+        for package, stage in text.PACKAGES.items():
+            await self._stage(stage)
+            await self._host.load_package(package, self._progress)
         await self._stage(text.READING, own)
         given = self._waiting | {file.name: await file.read() for file in files}
         self._waiting = {}
@@ -239,9 +239,8 @@ class ModelPage:
         self._view.text("loading-detail", text.downloading(progress))
         self._view.property("loading-bar", "max", progress.total_nbytes)
         self._view.property("loading-bar", "value", progress.done_nbytes)
-
-    def _unpacking(self) -> None:
-        self._enter(text.UNPACKING)
+        if progress.done_nbytes == progress.total_nbytes:
+            self._enter(text.UNPACKING)
 
     def _measuring(self) -> None:
         self._enter(text.MEASURING)
@@ -299,6 +298,6 @@ def main(shims: Any) -> None:
     from edgewise.host.browser import BrowserHost, Window  # imports only in a browser
 
     window, host = Window(shims), BrowserHost(shims)
-    page = ModelPage(host, View(window.post), window.address)
+    page = ModelPage(host, View(window.post))
     page.do(page.start())
     window.listen(page.on_event)

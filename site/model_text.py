@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 READY = "Ready for a model."
 LOOKING = "Looking at what this browser can do"
-PACKAGES = "Fetching NumPy and ONNX, once"
-UNPACKING = "Unpacking NumPy and ONNX"
+PACKAGES = {"numpy": "Fetching NumPy, once", "onnx": "Fetching ONNX, once"}
+UNPACKING = "Unpacking"
 READING = "Reading the model"
 OPENED = "The model is read. Choose sizes and where it runs, then press Run."
 PREPARING = "Compiling the model for this device, and running it once"

@@ -8,13 +8,13 @@
     models/           packed models: manifest, tokenizer, and the model's own file (a hard link)
     packages/         wheels that a page loads when it needs them: NumPy, onnx
     build.json        {"version", "wheel", "models": [manifest path, …],
-                       "packages": [{"path", "nbytes", "sha256",
-                                     "segments": [[sha256, nbytes], …]}, …],
+                       "packages": {name: [{"path", "nbytes", "sha256",
+                                            "segments": [[sha256, nbytes], …]}, …]},
                        "files": [{"path", "nbytes", "sha256"}, …]}
 
 `files` of build.json lists everything but models/, packages/ and itself: what a service worker
 keeps for a visit without a network. Weights and packages are not in it, they live in the store
-under their own hashes; packages are in the order in which they are loaded.
+under their own hashes.
 Incremental: what has the source's size and time is not copied again, what has no source goes.
 """
 
@@ -71,14 +71,19 @@ def main() -> None:
         | {f"wheels/{wheel.name}": wheel}
     )
     packages = page_packages()
-    kept_apart = tree(PACKED, "models/") | packages
+    kept_apart = tree(PACKED, "models/")
+    for wheels in packages.values():
+        kept_apart |= wheels
     changed = mirror(sources | kept_apart)
     if changed or not (SITE / "build.json").exists():
         index = {
             "version": version,
             "wheel": f"wheels/{wheel.name}",
             "models": [f"models/{manifest.name}" for manifest in manifests],
-            "packages": [describe(path) | {"segments": segments(path)} for path in packages],
+            "packages": {
+                name: [package_row(path, wheel) for path, wheel in wheels.items()]
+                for name, wheels in packages.items()
+            },
             "files": [describe(path) for path in sorted(sources)],
         }
         (SITE / "build.json").write_text(json.dumps(index, indent=1) + "\n")
@@ -88,15 +93,24 @@ def main() -> None:
     )
 
 
-def page_packages() -> dict[str, Path]:
-    """What pyodide.lock.json has, as path in the site → wheel that set-up fetched."""
-    found = {}
+def page_packages() -> dict[str, dict[str, Path]]:
+    """What pyodide.lock.json has for each package, as path in the site → wheel of set-up."""
+    found: dict[str, dict[str, Path]] = {}
     for row in json.loads((ROOT / "pyodide.lock.json").read_text()):
         wheel = FETCHED / row["file"]
         if not wheel.exists():
             sys.exit(f"{wheel.relative_to(ROOT)} is missing: run python3 tools/setup.py serve")
-        found[f"packages/{wheel.name}"] = wheel
+        found.setdefault(row["for"], {})[f"packages/{wheel.name}"] = wheel
     return found
+
+
+def package_row(path: str, wheel: Path) -> dict[str, Any]:
+    """The entry of a wheel in build.json, with the objects that the store keeps of it."""
+    data = wheel.read_bytes()
+    cuts = [data[at : at + SEGMENT_NBYTES] for at in range(0, len(data), SEGMENT_NBYTES)]
+    segments = [(hashlib.sha256(cut).hexdigest(), len(cut)) for cut in cuts]
+    whole = hashlib.sha256(data).hexdigest()
+    return {"path": path, "nbytes": len(data), "sha256": whole, "segments": segments}
 
 
 def package_version() -> str:
@@ -222,14 +236,7 @@ def mirror(sources: dict[str, Path]) -> int:
     return changed
 
 
-def segments(path: str) -> list[tuple[str, int]]:
-    """The objects that the store keeps of a file: hash and size of each."""
-    data = (SITE / path).read_bytes()
-    cuts = [data[at : at + SEGMENT_NBYTES] for at in range(0, len(data), SEGMENT_NBYTES)]
-    return [(hashlib.sha256(cut).hexdigest(), len(cut)) for cut in cuts]
-
-
-def describe(path: str) -> dict[str, Any]:
+def describe(path: str) -> dict[str, str | int]:
     """The entry of one file in build.json."""
     data = (SITE / path).read_bytes()
     return {"path": path, "nbytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 os.environ["ALLOW_RELEASED_ONNX_OPSET_ONLY"] = "0"  # onnxruntime: opsets in development too
 
 import onnx  # noqa: E402
-import onnxruntime
+import onnxruntime  # noqa: E402
 
 from tests.onnx.node_cases import BASELINE, cases, check  # noqa: E402
 

@@ -226,7 +226,7 @@ def keep(unpacked: Path, target: Path, row: dict[str, Any], pinned: str) -> None
     found = digest(unpacked)
     if found != row["sha256"]:
         raise SetupError(
-            f"{pinned} has another {row['member']}: got sha256 {found}; locked {row['sha256']}"
+            f"{pinned} has another {row['file']}: got sha256 {found}; locked {row['sha256']}"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     unpacked.replace(target)
@@ -241,37 +241,41 @@ def digest(path: Path) -> str:
 # Packages for Python in the page ---------------------------------------------------------------
 
 
+#: What pip takes for a wheel that runs in Pyodide 0.29.
+PYODIDE_TAGS = (
+    "--python-version", "3.13", "--implementation", "cp", "--abi", "abi3", "--abi", "none",
+    "--platform", "pyemscripten_2025_0_wasm32", "--platform", "any",
+)  # fmt: skip
+
+
 def install_wheels() -> None:
-    """Wheels for Pyodide, each hash checked."""
+    """Wheels for Pyodide: from PyPI, or out of an npm package of which nothing else is kept."""
     folder = CACHE / "wheels"
     folder.mkdir(parents=True, exist_ok=True)
     for row in WHEELS:
-        if not has(folder / row["file"], row["sha256"]):
-            with tempfile.TemporaryDirectory(dir=folder) as scratch:
-                FETCH[row["registry"]](row, Path(scratch), folder / row["file"])
+        if has(folder / row["file"], row["sha256"]):
+            continue
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            fetch = wheel_from_npm if row["registry"] == "npm" else wheel_from_pypi
+            pinned, unpacked = fetch(row, Path(scratch))
+            keep(unpacked, folder / row["file"], row, pinned)
 
 
-def wheel_of_npm(row: dict[str, Any], scratch: Path, target: Path) -> None:
-    """A wheel that an npm package carries; of that nothing else is kept."""
+def wheel_from_npm(row: dict[str, Any], scratch: Path) -> tuple[str, Path]:
+    """The package that was asked for, and the wheel in it."""
     pinned = f"{row['package']}@{row['version']}"
     npm = Path(node() or "node").parent / "npm"
-    run(npm, "pack", pinned, "--pack-destination", scratch, "--loglevel=error")
+    run(npm, "pack", pinned, "--pack-destination", str(scratch), "--loglevel=error")
     with tarfile.open(next(scratch.glob("*.tgz"))) as archive:
         archive.extract(row["member"], scratch, filter="data")
-    keep(scratch / row["member"], target, row, pinned)
+    return pinned, scratch / row["member"]
 
 
-def wheel_of_pypi(row: dict[str, Any], scratch: Path, target: Path) -> None:
-    """A wheel of PyPI, for Pyodide's Python, ABI and platform or for any."""
+def wheel_from_pypi(row: dict[str, Any], scratch: Path) -> tuple[str, Path]:
+    """The package that was asked for, and its wheel."""
     pinned = f"{row['package']}=={row['version']}"
-    platforms = [f"--platform={name}" for name in ("pyemscripten_2025_0_wasm32", "any")]
-    pip("download", "--no-deps", "--only-binary=:all:", "--python-version=3.13",
-        "--implementation=cp", "--abi=cp313", "--abi=abi3", "--abi=none", *platforms,
-        "-d", scratch, pinned)  # fmt: skip
-    keep(scratch / row["file"], target, row | {"member": row["file"]}, pinned)
-
-
-FETCH = {"npm": wheel_of_npm, "pypi": wheel_of_pypi}
+    pip("download", "--no-deps", "--only-binary=:all:", *PYODIDE_TAGS, "-d", str(scratch), pinned)
+    return pinned, scratch / row["file"]
 
 
 # All of it ------------------------------------------------------------------------------------

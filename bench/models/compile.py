@@ -4,7 +4,8 @@
 
 FACTS.json is what `models.html?facts` reports: {"webgpu": …, "webnn": …}, null for what is not
 there. Goes the way of any model in Edgewise (OnnxSession, Model) up to a device that keeps the plan
-instead of loading it. Writes FOLDER/CASE.json for the page, with what was planned, and files beside it.
+instead of loading it. Writes FOLDER/CASE.json for the page, with what was planned, and files
+beside it.
 Needs Python with NumPy and onnx.
 """
 
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+from onnx import helper, numpy_helper
 
 from bench.models.cases import CASES, MINILM, Case, made
 from edgewise.formats.onnx_read import parse
@@ -59,7 +62,9 @@ class Keeper:
         self.plan = ""
         self.weights: Weights = WeightBytes(b"")
 
-    async def load(self, plan: str, weights: Weights, on_progress: Callable[[int, int], None]) -> Any:
+    async def load(
+        self, plan: str, weights: Weights, on_progress: Callable[[int, int], None]
+    ) -> Any:
         """Keep it."""
         self.plan, self.weights = plan, weights
         return Kept()
@@ -159,9 +164,7 @@ def safetensors_plan(writer: Writer, case: Case, facts: DeviceFacts) -> dict[str
     if isinstance(facts, WebnnFacts):
         graph, bindings = specialise(graph, bindings), {}
     weights = WeightBytes(path.read_bytes())
-    model = asyncio.run(
-        Model.load(CPythonHost(), graph, manifest.tensors, weights, device=keeper)
-    )
+    model = asyncio.run(Model.load(CPythonHost(), graph, manifest.tensors, weights, device=keeper))
     ms = 1e3 * (time.perf_counter() - start)
     inputs = {name: array.astype(np.int32) for name, array in made(case).items()}
     name = f"{case.name}-safetensors-{facts.target}"
@@ -179,12 +182,32 @@ def peer(writer: Writer, case: Case) -> dict[str, Any]:
     """What ONNX Runtime needs."""
     types = {"int64": "int64", "float32": "float32"}
     return {
-        "model": served(writer, writer.path(case.model)),
-        "external": [[name, served(writer, writer.path(path))] for name, path in case.files.items()],
+        "model": writer.file(without_doubles(writer.path(case.model).read_bytes())),
+        "external": [
+            [name, served(writer, writer.path(path))] for name, path in case.files.items()
+        ],
         "sizes": dict(case.sizes),
         "inputs": [[name, types[array.dtype.name], list(array.shape), writer.file(array.tobytes())]
                    for name, array in made(case).items()],
     }  # fmt: skip
+
+
+def without_doubles(data: bytes) -> bytes:
+    """A model with the casts of its constants done: the peer's WebGPU build has no float64, and
+    refuses a model that casts a number from it."""
+    model = onnx.load_model_from_string(data)
+    constants = {}
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+        elif node.op_type == "Cast" and node.input[0] in constants:
+            want = helper.tensor_dtype_to_np_dtype(node.attribute[0].i)
+            array = constants[node.input[0]].astype(want)
+            made = helper.make_node("Constant", [], node.output, node.name,
+                                    value=numpy_helper.from_array(array))  # fmt: skip
+            constants[node.output[0]] = array
+            node.CopyFrom(made)
+    return bytes(model.SerializeToString())
 
 
 def facts_of(found: Mapping[str, Any]) -> list[DeviceFacts]:

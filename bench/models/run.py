@@ -1,12 +1,12 @@
 """Models on Edgewise and on ONNX Runtime Web, in turn in one page of one browser.
 
-    PYTHONPATH=pyapp:. python3 -m bench.models.run --out FOLDER [--chromium PATH] [--software] [STEP …]
+    PYTHONPATH=pyapp:. python3 -m bench.models.run --out FOLDER [OPTION …] [STEP …]
 
 Steps, in this order unless named: facts (and the plans), gpu (both on WebGPU), cpu (native WebNN
 where there is one, and Wasm), profile (each dispatch's GPU time). --cases NAME,NAME does some
 only. Each case leaves a JSON line in FOLDER/models.jsonl; one that fails leaves its reason. Reads
-.cache/models and build/bench/peers/ort (see parts.sh), or what --models and --peers name. Needs Python with
-NumPy and onnx, and a browser.
+.cache/models and build/bench/peers/ort (see parts.sh), or what --models and --peers name. Needs
+Python with NumPy and onnx, and a browser.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from edgewise.targets.webnn.facts import probes
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "bench" / "models" / "pages", ROOT / "bench" / "gpu" / "pages"]
 ENOUGH = {"rounds": 8, "runs": 5, "warm": 8}
+LARGE = {"minilm-16x128", "detection-640x480"}
 SMALL = {"rounds": 3, "runs": 1, "warm": 2}
 CPU = {"rounds": 5, "runs": 3, "warm": 4}
 REFERENCE = "ort-wasm"  # what the outputs of all engines are compared with
@@ -85,7 +86,9 @@ def facts(bench: Bench) -> Iterator[dict[str, Any]]:
         yield {"what": "plans", "case": row["case"], "plans": kept}
 
 
-def compare(bench: Bench, what: str, engines: Sequence[str], counts: dict[str, int]) -> Iterator[Any]:
+def compare(
+    bench: Bench, what: str, engines: Sequence[str], counts: dict[str, int]
+) -> Iterator[Any]:
     """Each case on these engines in turn; the last is what they are compared with."""
     for name in bench.cases:
         told = bench.told(name)["plans"]
@@ -101,13 +104,17 @@ def compare(bench: Bench, what: str, engines: Sequence[str], counts: dict[str, i
 def gpu(bench: Bench) -> Iterator[dict[str, Any]]:
     """Both on WebGPU."""
     ours = ["edgewise-webgpu", "edgewise-webgpu-safetensors"]
-    yield from compare(bench, "gpu", [*ours, *bench.peer.split(",")], SMALL if bench.software else ENOUGH)
+    yield from compare(
+        bench, "gpu", [*ours, *bench.peer.split(",")], SMALL if bench.software else ENOUGH
+    )
 
 
 def cpu(bench: Bench) -> Iterator[dict[str, Any]]:
     """Native WebNN on the CPU, and Wasm."""
     ours = ["edgewise-webnn", "edgewise-webnn-safetensors"]
-    yield from compare(bench, "cpu", [*ours, "ort-webnn", "ort-wasm"], SMALL if bench.software else CPU)
+    yield from compare(
+        bench, "cpu", [*ours, "ort-webnn", "ort-wasm"], SMALL if bench.software else CPU
+    )
 
 
 def profile(bench: Bench) -> Iterator[dict[str, Any]]:
@@ -121,7 +128,12 @@ def profile(bench: Bench) -> Iterator[dict[str, Any]]:
             try:
                 yield {"what": "profile", **bench.page(query, 60)}
             except browser.Failed as error:
-                yield {"what": "profile", "case": name, "engine": engine, "error": str(error)[-1500:]}
+                yield {
+                    "what": "profile",
+                    "case": name,
+                    "engine": engine,
+                    "error": str(error)[-1500:],
+                }
 
 
 STEPS: dict[str, Callable[[Bench], Iterator[dict[str, Any]]]] = {
@@ -149,7 +161,8 @@ def brief(row: dict[str, Any]) -> str:
     """A line about a row."""
     if "engines" in row:
         found = [
-            f"{e['engine']} {e['ms']['median']} ms ({e['ratios']['median']}x)" for e in row["engines"]
+            f"{e['engine']} {e['ms']['median']} ms ({e['ratios']['median']}x)"
+            for e in row["engines"]
         ]
         apart = [
             f"{e['engine']} {name} off by {d['max_abs']} of {d['largest']:.2g}"
@@ -158,8 +171,12 @@ def brief(row: dict[str, Any]) -> str:
         ]
         return f"{row['case']}: {'; '.join(found)}; {', '.join(apart)}; {row['failed'] or ''}"
     if "steps" in row:
-        top = [f"{s['kernel']} {s['origin']} {s['groups']} {s['repeated_us']} us" for s in row["steps"]]
-        return f"{row['case']} {row['engine']}: {row['run_ms']['median']} ms;\n  " + "\n  ".join(top[:12])
+        top = [
+            f"{s['kernel']} {s['origin']} {s['groups']} {s['repeated_us']} us" for s in row["steps"]
+        ]
+        return f"{row['case']} {row['engine']}: {row['run_ms']['median']} ms;\n  " + "\n  ".join(
+            top[:12]
+        )
     return json.dumps(row)[:600]
 
 
@@ -173,14 +190,17 @@ def arguments() -> tuple[Bench, list[str]]:
     parser.add_argument("--chromium", type=Path, default=Path("/usr/bin/chromium"))
     parser.add_argument("--software", action="store_true", help="WebGPU on the CPU, tiny counts")
     parser.add_argument("--threads", type=int, default=4, help="of the peer's Wasm")
-    parser.add_argument("--cases", default=",".join(CASES))
+    parser.add_argument("--cases", help="names, with commas; all but the largest in software")
     parser.add_argument("--lines", type=Path, help="the file for the JSON lines")
     parser.add_argument("--peer", default="ort-webgpu", help="engines beside ours on WebGPU")
     parser.add_argument("--seconds", type=float, default=450, help="for all steps together")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
+    cases = given.cases.split(",") if given.cases else list(CASES)
+    if given.software and not given.cases:
+        cases = [name for name in cases if name not in LARGE]
     bench = Bench(given.out, given.models, given.peers, given.chromium, given.software,
-                  given.threads, given.cases.split(","), time.monotonic() + given.seconds,
+                  given.threads, cases, time.monotonic() + given.seconds,
                   given.lines or given.out / "models.jsonl", given.peer)  # fmt: skip
     return bench, given.steps or list(STEPS)
 

@@ -13,7 +13,6 @@ import textwrap
 import traceback
 from typing import Any
 
-import pyodide_js
 from pyodide.ffi import create_proxy
 from pyodide.http import pyfetch
 
@@ -33,9 +32,7 @@ def main(shims: Any) -> None:
         task.add_done_callback(running.discard)
 
     async def ready() -> None:
-        base = str(shims.about.base)
-        build = json.loads(await fetch_bytes(base + "build.json"))
-        await pyodide_js.loadPackage(base + build["numpy"])
+        await names["host"].load_package("numpy")
         import numpy as np
 
         names["np"] = np

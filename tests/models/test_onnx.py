@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from edgewise.formats.onnx_read import parse
 from edgewise.graph.text import parse_graph, print_graph
 from edgewise.host.base import Target
 from edgewise.host.cpython import CPythonHost
+from edgewise.runtime.model import Report
 from edgewise.runtime.onnx import Files, OnnxSession
 from tests.models.cases import CASES, LINES, RECOGNITION, Arrays, Case, RealModel, each_run
 from tests.models.official import Official, check
@@ -51,6 +53,10 @@ class Ours:
         found: Arrays = self.wait(self.session.run(inputs))
         return found
 
+    def reports(self) -> list[Report]:
+        """Of the graphs that were built, one for each set of shapes."""
+        return [each.model.report for each in self.session._loaded.values()]
+
     def close(self) -> None:
         self.wait(self.session.close())
         self.loop.close()
@@ -77,6 +83,10 @@ def test_agrees_with_onnxruntime(name: str, target: Target, official: Opener, ou
     case: Case = CASES[name]
     model = ours(case.model, target)
     check(list(each_run(case, model.run)), official(case.model).all(case))
+    for report in model.reports():
+        plan = report.plan
+        assert (report.nbytes, report.peak_nbytes) == (plan.nbytes, plan.peak_nbytes), str(report)
+        assert report.facts.target == target
 
 
 @pytest.mark.slow
@@ -89,6 +99,18 @@ def test_text_form(name: str, ours: Any) -> None:
     inputs = case.runs()[0]
     imported = model.session._import(tuple(array.shape for array in inputs.values()), inputs)
     assert parse_graph(print_graph(imported.graph)) == imported.graph
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+def test_patterns_of_an_export_are_found(ours: Any) -> None:
+    """Every layer's attention and GELU are one node, and the notes say so."""
+    case = CASES["minilm-1"]
+    model = ours(case.model, "reference")
+    model.run(case.runs()[0])
+    (report,) = model.reports()
+    done = Counter(note.rule for note in report.notes if note.text.startswith("did"))
+    assert (done["attention"], done["gelu"]) == (6, 6)
 
 
 @pytest.mark.slow

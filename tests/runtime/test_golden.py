@@ -35,7 +35,7 @@ class WrongExecutable:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    async def read(self, name: str) -> bytes:
+    async def read(self, name: str, nbytes: int | None = None) -> bytes:
         values = np.frombuffer(await self._inner.read(name), np.float32)
         return (np.round(values / self._step) * self._step).astype(np.float32).tobytes()
 

@@ -76,7 +76,7 @@ class Session:
 
     def __init__(self, folder: Path) -> None:
         self.shown = Shown()
-        self.page = ModelPage(NumpyHost(folder), View(self.shown.apply), "https://a.test/")  # type: ignore[arg-type]
+        self.page = ModelPage(NumpyHost(folder), View(self.shown.apply))  # type: ignore[arg-type]
 
     async def give(self, *files: GivenFile) -> None:
         await self._event({"id": "files", "value": None, "files": files})

@@ -243,6 +243,19 @@ def test_no_elements_run_elsewhere() -> None:
     assert [part.target for part in placed.parts] == ["reference"]
 
 
+def test_a_constant_that_is_an_output_and_no_type_of_the_browser() -> None:
+    b = GraphBuilder("folded")
+    b.output("y", b.constant(DType.UINT4, (3,), data=b"\x21\x03"))
+    b.output("z", b.constant(F32, (1,), data=bytes(4)))
+    placed = divide(b.build(), FACTS, rest="reference")
+    assert [part.target for part in placed.parts] == ["webnn", "reference"]
+    assert [list(part.graph.outputs) for part in placed.parts] == [
+        [placed.outputs["z"]], [placed.outputs["y"]],
+    ]  # fmt: skip
+    with pytest.raises(UnsupportedError, match=r"constant 'constant_1' .is uint4"):
+        divide(b.build(), FACTS, rest=None)
+
+
 def test_a_composite_runs_as_its_decomposition() -> None:
     b = GraphBuilder("norm")
     x = b.input("x", F32, (2, 64))

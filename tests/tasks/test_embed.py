@@ -93,6 +93,7 @@ def test_batches_have_each_text_once_and_similar_lengths_together() -> None:
     found = list(batches(lengths, 3))
     assert found == [[1, 3, 5], [0, 4, 6], [2]]
     assert list(batches([], 3)) == []
+    assert list(batches([16, 200, 17, 3, 90, 34], 8)) == [[3, 0], [2, 5], [4], [1]]
 
 
 @pytest.mark.parametrize("target", TARGETS)

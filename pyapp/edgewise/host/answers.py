@@ -1,4 +1,4 @@
-"""Errors that hosts share: a server's refusal, an object that is gone, a call that cannot wait."""
+"""Errors that hosts share: a server's refusal, what is gone or lacking, a call that cannot wait."""
 
 from __future__ import annotations
 
@@ -50,3 +50,8 @@ def cannot_wait(where: str, instead: str) -> HostError:
     """The error of a plain call where only an awaited one can be."""
     return HostError("a call that waits for the device", got=where, need="a place that can wait",
                      fix=f"await {instead} instead")  # fmt: skip
+
+
+def lacking(package: str, where: str, fix: str) -> HostError:
+    """The error of a Python package that is not there."""
+    return HostError(f"the Python package {package!r}", got=where, need="it", fix=fix)

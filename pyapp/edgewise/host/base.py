@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from ..store.base import ObjectStore, Segment
+from ..store.progress import Progress
 from ..targets.device import DeviceFacts
 
 T = TypeVar("T")
@@ -99,8 +100,12 @@ class Executable(Protocol):
         """Set an input or a state by its public name."""
         ...
 
-    async def read(self, name: str) -> bytes:
-        """The bytes of an output or a state by its public name."""
+    async def read(self, name: str, nbytes: int | None = None) -> bytes:
+        """The bytes of an output or a state by its public name.
+
+        nbytes  how many of them are wanted; all that there may be at the symbols' bounds unless
+                given. A device may give more.
+        """
         ...
 
     async def clear(self, name: str) -> None:
@@ -193,6 +198,16 @@ class Host(Protocol):
 
         Raises ServerError for a server that cannot be reached, that answers with another
         status than 200 (with its message), or that stops in the middle.
+        """
+        ...
+
+    async def load_package(
+        self, name: str, on_progress: Callable[[Progress], None] | None = None
+    ) -> None:
+        """Make a Python package importable that Edgewise starts without, such as `onnx`.
+
+        A page fetches it now, and keeps it in its store. Raises HostError where it cannot be had,
+        StoreError where its bytes cannot.
         """
         ...
 

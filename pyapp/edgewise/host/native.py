@@ -226,10 +226,11 @@ class NativeExecutable:
             )
         self._put(to.buffer, to.offset, data)
 
-    async def read(self, name: str) -> bytes:
-        """The bytes of an input, output or state, padded to the binding alignment."""
+    async def read(self, name: str, nbytes: int | None = None) -> bytes:
+        """The bytes of an input, output or state, or the first of them, in whole words."""
         at = self.plan.values[name]
-        return bytes(self._device.queue.read_buffer(self._buffers[at.buffer], at.offset, at.nbytes))
+        size = at.nbytes if nbytes is None else min(-(-nbytes // 4) * 4, at.nbytes)
+        return bytes(self._device.queue.read_buffer(self._buffers[at.buffer], at.offset, size))
 
     async def clear(self, name: str) -> None:
         """Zero a state."""

@@ -72,8 +72,8 @@ class PartsExecutable:
             if name in part.inputs:
                 await executable.write(name, data)
 
-    async def read(self, name: str) -> bytes:
-        """The bytes of an output of the last run."""
+    async def read(self, name: str, nbytes: int | None = None) -> bytes:
+        """The bytes of an output of the last run; always all."""
         value = self._plan.outputs.get(name)
         if value is None:
             raise InputError("no such output", got=repr(name), need=str(list(self._plan.outputs)))

@@ -105,8 +105,8 @@ class ReferenceExecutable:
                              need=f"at most {self._most(name)}")  # fmt: skip
         places[name] = bytes(data)
 
-    async def read(self, name: str) -> bytes:
-        """The bytes of an input, a state, or an output of the last run."""
+    async def read(self, name: str, nbytes: int | None = None) -> bytes:
+        """The bytes of an input, a state, or an output of the last run; always all."""
         for places in (self._inputs, self._states, self._outputs):
             if name in places:
                 return places[name]

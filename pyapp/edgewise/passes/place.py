@@ -48,7 +48,8 @@ class Placement:
 def place(graph: Graph, refused: Mapping[str, str], *, target: str, rest: str | None) -> Placement:
     """`graph` in parts for `target` and, where `target` refuses nodes, for `rest`.
 
-    refused  first output of a node -> why `target` does not take it
+    refused  first output of a node, or a constant that is an output -> why `target` does not
+             take it
     rest     the other target, which takes every node; None where there is none
 
     Raises UnsupportedError, which names every refused operator, where there is no `rest`.
@@ -67,8 +68,8 @@ def place(graph: Graph, refused: Mapping[str, str], *, target: str, rest: str | 
         for node in graph.nodes
         if node.outputs[0] in away
     ]
-    parts, crossing = _parts(graph, stages, target, rest or target)
-    n_away, n_nodes = len(away), len(graph.nodes)
+    parts, crossing = _parts(graph, stages, away, (target, rest or target))
+    n_away, n_nodes = len(notes), len(graph.nodes)
     text = f"did put {n_nodes - n_away} nodes on {target}"
     if away:
         text += f" and {n_away} on {rest}, in {len(parts)} parts; {crossing} bytes cross in a run"
@@ -79,6 +80,8 @@ def place(graph: Graph, refused: Mapping[str, str], *, target: str, rest: str | 
 def _unsupported(graph: Graph, refused: Mapping[str, str], target: str) -> UnsupportedError:
     nodes = [node for node in graph.nodes if node.outputs[0] in refused]
     lines = {f"{node.op} ({refused[node.outputs[0]]})": node.origin for node in nodes}
+    constants = refused.keys() & graph.constants.keys()
+    lines |= {f"constant {name!r} ({refused[name]})": "" for name in sorted(constants)}
     return UnsupportedError(
         f"graph {graph.name!r} on {target}",
         got="; ".join(lines),
@@ -140,10 +143,11 @@ def _count(graph: Graph, name: str) -> int:
 
 
 def _parts(
-    graph: Graph, stages: Sequence[int], target: str, rest: str
+    graph: Graph, stages: Sequence[int], away: Mapping[str, str], targets: tuple[str, str]
 ) -> tuple[tuple[Part, ...], int]:
     results = set(graph.outputs.values())
-    order = sorted(set(stages)) or [0]
+    known_results = {name: int(name in away) for name in results.intersection(graph.constants)}
+    order = sorted({*stages, *known_results.values()})
     nodes = [[n for n, at in zip(graph.nodes, stages, strict=True) if at == s] for s in order]
     made: set[str] = set()
     parts: list[Part] = []
@@ -153,8 +157,7 @@ def _parts(
         own = {name for node in here for name in node.outputs}
         read = {name for node in here for name in node.inputs if name is not None}
         given = own & (later | results)
-        if index == 0:
-            given |= results & set(graph.constants)
+        given |= {name for name, at in known_results.items() if at == stage}
         known = (*graph.inputs, *sorted(made))
         takes = tuple(name for name in known if name in read)
         crossing += sum(
@@ -166,6 +169,6 @@ def _parts(
             here,
         )  # fmt: skip
         if given:
-            parts.append(Part(rest if stage % 2 else target, part))
+            parts.append(Part(targets[stage % 2], part))
         made |= own
     return tuple(parts), crossing

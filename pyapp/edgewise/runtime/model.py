@@ -155,12 +155,14 @@ class Model:
             for name, each in data.items():
                 await self._executable.write(name, each)
             await self._executable.run("main", known)
-            return {name: await self._read(name, known) for name in self.graph.outputs}
+            # at once: each would wait for the device by itself
+            made = await asyncio.gather(*(self._read(name, known) for name in self.graph.outputs))
+            return dict(zip(self.graph.outputs, made, strict=True))
 
     async def _read(self, name: str, bindings: Mapping[str, int]) -> bytes:
         value = self.graph.values[self.graph.outputs[name]]
         nbytes = value.dtype.nbytes(prod(arrays.sizes(value, bindings)))
-        return (await self._executable.read(name))[:nbytes] if nbytes else b""
+        return (await self._executable.read(name, nbytes))[:nbytes] if nbytes else b""
 
 
 async def _loaded(

@@ -1,8 +1,8 @@
 """An ONNX model, opened: it takes arrays of any shapes that its graph takes.
 
 A graph is built, compiled and loaded for each set of input shapes, and kept for the next time; the
-bytes of the weights are shared. Where shapes inside depend on an input's values (a mask, a target
-shape), the graph is built for these values too. NumPy is needed.
+bytes of the weights in memory are shared. Where shapes inside depend on an input's values (a mask,
+a target shape), the graph is built for these values too. NumPy is needed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
 
-KEPT = 8  # loaded graphs: what is asked for in turn, such as the lengths of a few batches
+# Loaded graphs: what is asked for in turn, such as the lengths of a few batches. Each has its own
+# copy of the weights on the device.
+KEPT = 8
+KEPT_NBYTES = 512 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +150,14 @@ class OnnxSession:
                                      device=self._device)  # fmt: skip
             self._loaded[key] = Specialised(imported, model)
         self._loaded.move_to_end(key)
-        while len(self._loaded) > KEPT:
+        while len(self._loaded) > 1 and self._over():
             _, oldest = self._loaded.popitem(last=False)
             await oldest.model.close()
         return self._loaded[key]
+
+    def _over(self) -> bool:
+        held = sum(each.model.report.nbytes for each in self._loaded.values())
+        return len(self._loaded) > KEPT or held > KEPT_NBYTES
 
     async def close(self) -> None:
         """Free the graphs and the device."""

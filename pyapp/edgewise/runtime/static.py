@@ -52,11 +52,11 @@ class StaticShapes:
             raise InputError("no such input", got=repr(name), need=str(known))
         self._inputs[name] = data
 
-    async def read(self, name: str) -> bytes:
+    async def read(self, name: str, nbytes: int | None = None) -> bytes:
         """The bytes of an output of the last run."""
         if self._last is None:
             raise InputError("nothing to read", got=repr(name), need="a run before it")
-        return await self._last.read(name)
+        return await self._last.read(name, nbytes)
 
     async def run(self, program: str, bindings: Mapping[str, int]) -> None:
         """Run with these values for the symbols, building the graph for them where need be."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from ..errors import UnsupportedError
 from ..host.base import Tokenizer
 
+FREE_PADDING = 16  # tokens: less costs no more than another run
 TRIAL = "a"  # every vocabulary has the letter
 
 
@@ -35,7 +36,18 @@ class Framing:
 
 
 def batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
-    """Indices in batches of at most `most`, similar lengths together, so that little is padded."""
-    order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    for start in range(0, len(order), most):
-        yield order[start : start + most]
+    """Indices in batches of at most `most`, similar lengths together.
+
+    No text is padded to more than FREE_PADDING tokens or twice its own.
+    """
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and lengths[index] > max(2 * lengths[batch[0]], FREE_PADDING):
+            yield batch
+            batch = []
+        batch.append(index)
+        if len(batch) == most:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -43,12 +43,14 @@ async def open_model(
 
     Raises  UnsupportedError that names every operator that is not ours, before a weight is
             downloaded; FormatError, InputError, NoDeviceError, DownloadError, QuotaError,
-            HashMismatchError.
+            HashMismatchError, HostError without NumPy, or without `onnx` for an ONNX file.
     """
     host = host or current.current()
+    await host.load_package("numpy")
     if isinstance(model, str) and not urlsplit(model).path.endswith(".onnx"):
         onnx, files = await _packed(host, model, on_progress)
     else:
+        await host.load_package("onnx")
         onnx, files = _in_memory(_read(model) if isinstance(model, str) else model)
     return await OnnxSession.open(host, onnx, files, target=target)
 

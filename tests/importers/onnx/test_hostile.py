@@ -54,6 +54,14 @@ ABSURD: dict[str, tuple[onnx.NodeProto, dict[str, Any]]] = {
                          block_size=32),
                     {"b": np.zeros((1, 1, 16), np.uint8), "s": np.zeros(1, np.float32)}),
     "Einsum": (node("Einsum", "x", "y", name="bad", equation="ab->ab"), {}),
+    "Range by nothing": (node("Range", "a s d", "y", name="bad"),
+                         {"a": np.array(0), "s": np.array(9), "d": np.array(0)}),
+    "Pad in circles": (node("Pad", "x s", "y", name="bad", mode="wrap"),
+                       {"s": ints(BIG, 0, 0, 0, 0, 0, 0, 0)}),
+    "Pad in mirrors": (node("Pad", "x s", "y", name="bad", mode="reflect"),
+                       {"s": ints(BIG, 0, 0, 0, 0, 0, 0, 0)}),
+    "HannWindow": (node("HannWindow", "s", "y", name="bad"), {"s": np.array(BIG)}),
+    "DFT": (node("DFT", "x s a", "y", name="bad"), {"s": np.array(BIG), "a": np.array(1)}),
 }  # fmt: skip
 
 
@@ -71,7 +79,7 @@ def test_absurd(name: str) -> None:
         tracemalloc.stop()
     assert isinstance(caught.value, EdgewiseError)
     assert "bad" in str(caught.value.where)
-    assert name in str(caught.value)
+    assert name.split()[0] in str(caught.value)
     assert peak < 64 << 20
     assert time.perf_counter() - start < 5
 

@@ -46,6 +46,37 @@ def _matmul() -> Iterator[Case]:
     m.b.output("y", m.b.sigmoid(y))
     m.b.output("scores", m.b.matmul(x, m.b.transpose(x, permutation=(0, 2, 1))))
     yield m.case(RUN)
+    m = Maker("matmul by columns that lie side by side")
+    weight = m.b.transpose(m.input("w", F32, (83, 70), RUN))
+    m.b.output("tile", m.b.matmul(m.input("x", F32, (37, 70), RUN), weight))
+    m.b.output("row", m.b.matmul(m.input("one", F32, (1, 70), RUN), weight))
+    yield m.case(RUN)
+
+
+def _attention() -> Iterator[Case]:
+    # dtype, q [.., S, D], k [.., L, D], v [.., L, DV], mask
+    rows: list[tuple[DType, tuple[int, ...], tuple[int, ...], tuple[int, ...], Any]] = [
+        (F32, (2, 3, 37, 20), (2, 3, 41, 20), (2, 3, 41, 20), (2, 1, 1, 41)),
+        (F32, (2, 33, 70), (2, 5, 70), (2, 5, 97), None),
+        (F32, (4, 6), (3, 6), (3, 40), (4, 3)),
+        (F16, (2, 2, 7, 66), (2, 1, 65, 66), (1, 2, 65, 66), (7, 1)),
+    ]
+    for dtype, q, k, v, mask in rows:
+        m = Maker(f"scaledDotProductAttention {dtype} {q} {k} {v}")
+        given = [m.input(name, dtype, shape, RUN) for name, shape in zip("qkv", (q, k, v),
+                                                                         strict=True)]  # fmt: skip
+        masked = None if mask is None else m.input("mask", dtype, mask, RUN)
+        if mask is not None and mask[-1] > 1:
+            m.inputs["mask"] = np.where(m.inputs["mask"] > 1, -np.inf, m.inputs["mask"])
+            m.inputs["mask"][..., 0] = 0  # a query sees some key
+        m.b.output("y", m.b.scaled_dot_product_attention(*given, masked, scale=0.3))
+        yield m.case(RUN)
+    m = Maker("scaledDotProductAttention of symbolic sizes, heads in the middle")
+    heads = m.input("x", F32, (2, m.seq, 3, 16), RUN)
+    turned = m.b.transpose(heads, permutation=(0, 2, 1, 3))
+    y = m.b.scaled_dot_product_attention(turned, turned, turned, scale=0.25)
+    m.b.output("y", m.b.transpose(y, permutation=(0, 2, 1, 3)))
+    yield m.case(RUN)
 
 
 def _conv() -> Iterator[Case]:
@@ -157,4 +188,4 @@ def _resample() -> Iterator[Case]:
     yield m.case(RUN)
 
 
-MAKERS = (_matmul, _conv, _conv_transpose, _pools, _resample)
+MAKERS = (_matmul, _attention, _conv, _conv_transpose, _pools, _resample)

@@ -52,9 +52,10 @@ class BrowserExecutable:
         """Set an input or a state."""
         await answer(self._shim.write(self._handle, name, to_js(data)))
 
-    async def read(self, name: str) -> bytes:
-        """The bytes of an output or a state."""
-        return bytes((await answer(self._shim.read(self._handle, name))).to_bytes())
+    async def read(self, name: str, nbytes: int | None = None) -> bytes:
+        """The bytes of an output or a state, or the first of them."""
+        wanted = () if nbytes is None else (nbytes,)
+        return bytes((await answer(self._shim.read(self._handle, name, *wanted))).to_bytes())
 
     async def clear(self, name: str) -> None:
         """Zero a state."""

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
+from urllib.parse import urljoin
 
 import js
 from pyodide.ffi import JsException, can_run_sync, run_sync
 
 from ...errors import DownloadError, NoDeviceError
 from ...store.base import Segment
+from ...store.progress import Progress
 from ...targets.device import DeviceFacts
 from ...targets.webnn.facts import WebnnFacts, probes
 from ..answers import cannot_wait, missing_object, refusal, unreachable
 from ..base import Device, T, Target, WeightFile
+from ..packages import load
 from ..parts import PartsDevice
 from ..reference import reference_device
 from ..segments import SegmentReader
@@ -70,12 +74,6 @@ class BrowserHost:
             raise missing_object(hash)
         return bytes(data.to_bytes())
 
-    async def stored(self, segments: Sequence[Segment]) -> bytes:
-        """A stored file that Python itself reads, whole. Raises HashMismatchError, HostError."""
-        reader = SegmentReader(self._object, WeightFile(tuple(segments)))
-        nbytes = sum(segment.nbytes for segment in segments)
-        return b"".join([piece async for piece in reader.range(0, nbytes)])
-
     async def fetch_text(self, url: str) -> str:
         """A small document. Raises DownloadError."""
         response = await fetch(url, {})
@@ -115,6 +113,23 @@ class BrowserHost:
             raise unreachable(url, str(error.message)) from None
         finally:
             stop.abort()
+
+    async def load_package(
+        self, name: str, on_progress: Callable[[Progress], None] | None = None
+    ) -> None:
+        """Fetch a package's wheels into the store, those that build.json lists under its name.
+
+        Raises HostError, StoreError; the next call tries again.
+        """
+        if find_spec(name) is None:
+            base = str(self._shims.about.base)
+            build = await self.fetch_text(urljoin(base, "build.json"))
+            await load(name, build, base, self.store, self._stored, on_progress)
+
+    async def _stored(self, segments: Sequence[Segment]) -> bytes:
+        reader = SegmentReader(self._object, WeightFile(tuple(segments)))
+        nbytes = sum(segment.nbytes for segment in segments)
+        return b"".join([piece async for piece in reader.range(0, nbytes)])
 
     def tokenizer(self, tokenizer_json: str) -> BrowserTokenizer:
         """A tokenizer.json made usable. Raises FormatError."""

@@ -55,17 +55,34 @@ def MatMulNBits(c: Call) -> Value:
 
 
 def _product(c: Call, a: Value, rows: int, blocks: int, bits: int) -> Value:
-    """a [M, K] times the weight's transpose."""
+    """a [M, K] times the weight's transpose, by the composite where all is stored or known."""
     b, width = c.b, ints(a)[1]
     scale = b.reshape(c[2], (rows, blocks))
-    known = b.known(c[1]), b.known(scale)
-    if known[0] is not None and known[1] is not None and (width // blocks) % 32 == 0:
+    if (width // blocks) % 32 == 0:
         zero = _zeros(c, 3, rows, blocks, bits)
-        if zero is not None:
-            return _composite(c, a, known[0], known[1], zero, bits)
+        raw, known = b.known(c[1]), b.known(scale)
+        if raw is not None and known is not None and zero is not None:
+            return _composite(c, a, raw, known, zero, bits)
+        if bits == 4 and c[1].name in c.importer.files and b.is_constant(scale):
+            minimum = _minimum(c, scale, zero, rows, blocks)
+            if minimum is not None:
+                codes = packed(c, 1, bits, (rows, width))
+                return b.quantized_matmul(a, codes, scale, minimum, dtype=a.dtype)
     weight = _weight(c, rows, width, blocks, bits)
-    made: Value = b.matmul(a, b.transpose(weight, (1, 0)))
-    return made
+    return b.matmul(a, b.transpose(weight, (1, 0)))
+
+
+def _minimum(c: Call, scale: Value, zero: Array | None, rows: int, blocks: int) -> Value | None:
+    """scale * -zero, a product with a constant that a target may take apart; None: it cannot."""
+    b, given = c.b, c.get(3)
+    if given is None:
+        return b.mul(scale, b.scalar(scale.dtype, -8))
+    if zero is not None:
+        return b.mul(scale, b.literal(-zero, scale.dtype))
+    if given.dtype is not DType.UINT8 or given.name not in c.importer.files or blocks % 2:
+        return None
+    codes = packed(c, 3, 4, (rows, blocks))
+    return b.mul(scale, b.neg(b.cast(codes, scale.dtype)))
 
 
 def _composite(c: Call, a: Value, raw: Array, scale: Array, zero: Array, bits: int) -> Value:

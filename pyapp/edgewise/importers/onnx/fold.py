@@ -113,6 +113,10 @@ class FoldingBuilder(GraphBuilder):
             raise NeedsValues(self.sources(value))
         return array
 
+    def is_constant(self, value: Value) -> bool:
+        """Whether `value` is inline or lies in a file: composites take weights so."""
+        return value.name in self._constants
+
     def data(self, value: Value) -> bytes | None:
         """The bytes of an inline constant."""
         constant = self._constants.get(value.name)

@@ -6,7 +6,7 @@ from math import prod
 
 from ...dtypes import DType
 from ...graph.graph import Value
-from .fold import ints
+from .fold import ints, need_room
 from .registry import Call, onnx_op
 
 F32, I32, I64, U8 = DType.FLOAT32, DType.INT32, DType.INT64, DType.UINT8
@@ -143,6 +143,7 @@ def _limit(dtype: DType, sign: int) -> float:
 def OneHot(c: Call) -> Value:
     """`on` at the index along a new axis, `off` elsewhere; nothing for an index out of range."""
     depth = int(c.array(1).reshape(-1)[0])
+    need_room(depth)
     shape = c.shape(0)
     axis = c.positive(c.int("axis", -1), len(shape) + 1)
     indices = c[0] if c[0].dtype in (I32, I64) else c.b.cast(c[0], I64)

@@ -9,6 +9,7 @@ Source: onnxruntime/docs/ContribOperators.md.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from ...dtypes import DType
 from ...graph.graph import Value
@@ -111,19 +112,13 @@ def _layer_norm(c: Call, x: Value, scale: Value, bias: Value | None, eps: float)
 
 
 def _rms_norm(c: Call, x: Value, scale: Value, axes: tuple[int, ...], eps: float) -> Value:
-    """By the composite, which has a kernel for rows, where the last axis alone is normalised."""
-    shape = ints(x)
-    if axes != (len(shape) - 1,) or len(scale.shape) != 1:
-        wide = _wide(c, x)
-        normed = c.b.mul(wide, _inverse_rms(c, x, axes, eps))
-        made: Value = _as(c, c.b.mul(normed, _wide(c, scale)), x.dtype)
-        return made
-    rows = 1
-    for size in shape[:-1]:
-        rows *= size
-    normed = c.b.rms_norm(c.b.reshape(x, (rows, shape[-1])), _wide(c, scale), eps=eps)
-    made = c.b.reshape(normed, shape)
-    return made
+    """By the composite, which has a kernel for rows and a stored scale; else step by step."""
+    shape, wide = ints(x), _wide(c, scale)
+    if axes != (len(shape) - 1,) or len(wide.shape) != 1 or not c.b.is_constant(wide):
+        normed = c.b.mul(_wide(c, x), _inverse_rms(c, x, axes, eps))
+        return _as(c, c.b.mul(normed, wide), x.dtype)
+    rows = c.b.reshape(x, (prod(shape[:-1]), shape[-1]))
+    return c.b.reshape(c.b.rms_norm(rows, wide, eps=eps), shape)
 
 
 def _inverse_rms(c: Call, x: Value, axes: tuple[int, ...], eps: float) -> Value:

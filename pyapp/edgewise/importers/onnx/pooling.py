@@ -10,6 +10,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from ...dtypes import DType
+from ...errors import FormatError
 from ...graph.graph import Value
 from .convolution import interleaved, window
 from .fold import ints, need_room
@@ -29,7 +30,7 @@ class Windows:
     """
 
     def __init__(self, c: Call, x: Value) -> None:
-        self.shape = ints(x)[2:]
+        self.c, self.shape = c, ints(x)[2:]
         rank = len(self.shape)
         self.sizes = c.ints("kernel_shape") or (1,) * rank
         self.strides, self.dilations, self.before, given = window(c, self.sizes, self.shape)
@@ -54,6 +55,8 @@ class Windows:
 
         need_room(*self.out, *self.sizes)
         rank = len(self.shape)
+        if min([*self.out, *self.sizes], default=1) < 1:
+            raise FormatError("windows", got=f"{self.sizes} over {self.shape}", need="one at least")
         axes = []
         for axis in range(rank):
             starts = np.arange(self.out[axis]) * self.strides[axis] - self.before[axis]
@@ -240,6 +243,7 @@ def Col2Im(c: Call) -> Value:
         rest = [each for each in range(1, len(x.shape)) if each not in (1, 1 + left)]
         x = c.b.transpose(x, permutation=(0, *rest, 1, 1 + left))
         shape = ints(x)
+        need_room(block[axis] * counts[axis] * image[axis])
         matrix = np.zeros((block[axis], counts[axis], image[axis]), np.float32)
         for k, o in product(range(block[axis]), range(counts[axis])):
             place = o * strides[axis] + k * dilations[axis] - pads[axis]

@@ -138,7 +138,7 @@ class _Plan:
         """Where in the input each output element lies."""
         import numpy as np
 
-        need_room(n, out)
+        need_room(out)
         x = np.arange(out, dtype=np.float64)
         length = scale * n  # of the output before rounding
         if self.where == "align_corners":

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from ...dtypes import DType
 from ...graph.graph import Value
-from .fold import ints
+from .fold import ints, need_room
 from .registry import Call, onnx_op
 
 F32, I32, U8 = DType.FLOAT32, DType.INT32, DType.UINT8
@@ -158,6 +158,7 @@ def AffineGrid(c: Call) -> Value:
     theta = c[0]
     n, _, *sizes = c.list(1) or ()
     align = bool(c.int("align_corners", 0))
+    need_room(prod(sizes))
     lines = [np.linspace(-1, 1, size) if align else (np.arange(size) * 2 + 1) / size - 1
              for size in sizes]  # fmt: skip
     grid = np.meshgrid(*lines, indexing="ij")

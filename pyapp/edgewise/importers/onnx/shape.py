@@ -117,6 +117,8 @@ def Split(c: Call) -> tuple[Value, ...]:
     length, sizes = c.shape(0)[axis], c.list_or(1, "split")
     if sizes is None:
         count = c.int("num_outputs", len(c.node.outputs))
+        if count != len(c.node.outputs):
+            raise FormatError("Split", got=f"{len(c.node.outputs)} outputs", need=f"{count}")
         size = -(-length // count)
         sizes = tuple(max(0, min(size, length - size * part)) for part in range(count))
     return c.b.split(c[0], list(sizes), axis=axis)
@@ -227,6 +229,7 @@ def _wrapped(c: Call, x: Value, before: list[int], after: list[int]) -> Value:
     for axis, (low, high) in enumerate(zip(before, after, strict=True)):
         if low or high:
             size = ints(x)[axis]
+            need_room(low + size + high)
             places = [place % size for place in range(-low, size + high)]
             x = c.b.gather(x, c.b.literal(places, I32), axis=axis)
     return x
@@ -238,6 +241,7 @@ def _reflected(c: Call, x: Value, before: list[int], after: list[int]) -> Value:
         if low or high:
             size = ints(x)[axis]
             period = max(1, 2 * size - 2)
+            need_room(low + size + high)
             places = [min(place % period, period - place % period) if size > 1 else 0
                       for place in range(-low, size + high)]  # fmt: skip
             x = c.b.gather(x, c.b.literal(places, I32), axis=axis)
@@ -251,6 +255,8 @@ def Range(c: Call) -> Value:
 
     given = c.array(0), c.array(1), c.array(2)
     start, limit, delta = (each.reshape(-1)[0] for each in given)
+    if delta == 0:
+        raise FormatError("Range delta", got="0", need="another number")
     count = max(0, int(np.ceil((limit.astype(np.float64) - start) / delta)))
     need_room(count)
     return c.b.literal(start + np.arange(count) * delta, c[0].dtype)
@@ -266,6 +272,7 @@ def EyeLike(c: Call) -> Value:
         dtype, onnx = c.dtype("dtype", 0)
     c.types[0] = onnx
     rows, columns = c.shape(0)
+    need_room(rows * columns)
     return c.b.literal(np.eye(rows, columns, k=c.int("k", 0)), dtype)
 
 

@@ -6,8 +6,9 @@ from math import pi, prod
 from typing import TYPE_CHECKING, Any
 
 from ...dtypes import DType
+from ...errors import FormatError
 from ...graph.graph import Value
-from .fold import ints
+from .fold import ints, need_room
 from .registry import Call, onnx_op
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def _window(weights: tuple[float, ...]) -> Any:
         import numpy as np
 
         size = int(c.array(0).reshape(-1)[0])
+        need_room(size)
         dtype, c.types[0] = c.dtype("output_datatype", 1)
         span = size if c.int("periodic", 1) else size - 1
         angle = 2 * pi * np.arange(size) / max(span, 1)
@@ -58,6 +60,7 @@ def _dft(c: Call, axis: int) -> Value:
         length = 2 * (length - 1)
     if c.get(1) is not None:
         length = int(c.array(1).reshape(-1)[0])
+    need_room(4 * shape[axis] * length)
     matrix = _matrix(shape[axis], length, shape[-1], inverse, onesided)
     return transformed(c, c[0], matrix, axis)
 
@@ -113,7 +116,11 @@ def STFT(c: Call) -> Value:
     length = c.shape(2)[0] if window is not None else total
     if c.get(3) is not None:
         length = int(c.array(3).reshape(-1)[0])
+    if step <= 0 or not 0 < length <= total:
+        raise FormatError("STFT", got=f"steps of {step}, frames of {length}",
+                          need=f"frames within {total}")  # fmt: skip
     frames = 1 + (total - length) // step
+    need_room(max(frames * length, 4 * length * length))
     x = c.b.reshape(c[0], (n, total, parts[0] if parts else 1))
     places = np.arange(frames)[:, None] * step + np.arange(length)[None, :]
     cut = c.b.gather(x, c.b.literal(places, DType.INT32), axis=1)
@@ -131,6 +138,7 @@ def MelWeightMatrix(c: Call) -> Value:
     given = c.array(0), c.array(1), c.array(2), c.array(3), c.array(4)
     mels, length, rate, low, high = (each.reshape(-1)[0] for each in given)
     mels, length = int(mels), int(length)
+    need_room(mels * (length // 2 + 1))
     dtype, c.types[0] = c.dtype("output_datatype", 1)
     edges = [2595 * np.log10(1 + float(hertz) / 700) for hertz in (low, high)]
     # as ONNX's reference has it, the step counts the two ends as bins

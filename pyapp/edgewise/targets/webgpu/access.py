@@ -20,7 +20,7 @@ from .defer import MAX_BUFFERS, is_scalar, leaves, scalar, settled
 from .emit import Arg, Program, elements, n_elements, per
 from .index import wgsl_size
 from .storage import storage
-from .template import Literal, source
+from .template import Literal
 from .weights import Weights
 
 MAX_FOLLOWERS = 24  # keeps a kernel's text short
@@ -41,7 +41,7 @@ class Access:
         self._args: list[Arg] = []
         self._text: list[str] = []
         self._functions: dict[str, str] = {}
-        self._libraries: set[str] = set()
+        self._defined: set[str] = set()
         self._given: dict[str, str] = {}  # values that `write` has at hand -> their variables
 
     def value(self, name: str | None) -> Value:
@@ -109,21 +109,14 @@ class Access:
             return f"{kind}({int(number)})" if number != -(2**31) else "(-2147483647i - 1i)"
         if math.isfinite(number):
             return f"f32({float(number)!r})"
-        # WGSL refuses a constant expression that is not finite
         bits = struct.unpack("<I", struct.pack("<f", number))[0]
-        self.define("from_bits", "fn from_bits(bits: u32) -> f32 "
-                    "{ var b = bits; return bitcast<f32>(b); }")  # fmt: skip
-        return f"from_bits({bits}u)"
+        return f"from_bits_f32({bits}u)"
 
     def define(self, name: str, text: str) -> None:
         """Add a function of the kernel's own, once."""
-        if name not in self._libraries:
-            self._libraries.add(name)
+        if name not in self._defined:
+            self._defined.add(name)
             self._text.insert(0, text)
-
-    def library(self, name: str) -> None:
-        """Make the functions of kernels/`name`.wgsl known."""
-        self.define(name, source(f"{name}.wgsl"))
 
     def write(self, function: str, name: str, *, fuse: bool = True) -> str:
         """Make `fn function(i: u32, v)` store a value, after the element-wise operators that

@@ -16,10 +16,19 @@ from ...passes.clean import clean
 from ...passes.decompose import decompose
 from ...plan.plan import Binding, Plan, Slot
 from ..device import DeviceFacts
-from . import lower_gemm, lower_llm, lower_quantized, lower_rows, lower_scatter, lower_window
+from . import (
+    lower_attention,
+    lower_gemm,
+    lower_llm,
+    lower_quantized,
+    lower_rows,
+    lower_scatter,
+    lower_window,
+)
 from .emit import SETTINGS_BYTES, Program, Shared, nbytes_of
 from .lower_webnn import fit, lower_pointwise, result
 from .pointwise import POINTWISE
+from .stored import bind
 from .weights import Tensor, Weights
 
 Lowering = Callable[[Program, Weights, Node], None]
@@ -41,6 +50,7 @@ LOWERINGS: dict[str, Lowering] = {
 #: Kernels that read their inputs and write their output by functions (see access.py).
 STRUCTURED: dict[str, Lowering] = {
     "matmul": lower_gemm.matmul,
+    "scaledDotProductAttention": lower_attention.attention,
     "conv2d": lower_gemm.conv2d,
     "convTranspose2d": lower_gemm.conv_transpose2d,
     **dict.fromkeys(("averagePool2d", "l2Pool2d", "maxPool2d"), lower_window.pool),
@@ -82,7 +92,7 @@ def compile_plan(
     Raises UnsupportedError with every operator that has no kernel, PlanError for what does not
     fit the device's limits.
     """
-    graphs = {name: prepare(graph) for name, graph in programs.items()}
+    graphs = {name: prepare(graph, facts) for name, graph in programs.items()}
     first = next(iter(graphs.values()))
     symbols = dict(sorted({k: v for g in graphs.values() for k, v in g.symbols.items()}.items()))
     used = features & facts.features & USED_FEATURES
@@ -119,9 +129,10 @@ def compile_plan(
     )
 
 
-def prepare(graph: Graph) -> Graph:
+def prepare(graph: Graph, facts: DeviceFacts) -> Graph:
     """`graph` in operators that have kernels. Raises UnsupportedError with all that have none."""
-    known = decompose(graph, KNOWN).graph
+    unsuited = set() if lower_attention.suits(graph, facts) else {"scaledDotProductAttention"}
+    known = bind(decompose(graph, KNOWN - unsuited).graph)
     missing = sorted({node.op for node in known.nodes if node.op not in KNOWN})
     if missing:
         raise UnsupportedError(

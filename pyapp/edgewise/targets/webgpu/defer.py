@@ -31,7 +31,7 @@ DEAR = 4
 
 #: Operators whose kernels read an element several times, and what is worth repeating there.
 REREADS = {
-    "matmul": 1, "gemm": 1, "conv2d": 1, "convTranspose2d": 1,
+    "matmul": 1, "gemm": 1, "scaledDotProductAttention": 1, "conv2d": 1, "convTranspose2d": 1,
     "softmax": 4, "layerNormalization": 4, "instanceNormalization": 4,
     "averagePool2d": 1, "maxPool2d": 1, "l2Pool2d": 1, "resample2d": 2,
     "expand": 4, "tile": 4, "gather": 4, "gatherElements": 4, "gatherND": 4, "cumulativeSum": 1,

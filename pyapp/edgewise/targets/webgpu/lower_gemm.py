@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import cast
 
-from ...dims import bound
 from ...graph.graph import Node
 from ...ops.base import Shape
 from ...ops.window import canonical
@@ -38,7 +37,17 @@ def matmul(p: Program, w: Weights, node: Node) -> None:
     k.write("put", node.outputs[0])
     k.define("a_batch", _batch("a_batch", a[:-2], batch))
     k.define("b_batch", _batch("b_batch", b[:-2], batch))
-    _run(k, rows, y[-1], elements(batch), {"K": a[-1]})
+    _run(k, rows, y[-1], elements(batch), {"K": a[-1]}, turned=_turned(p, node.inputs[1]))
+
+
+def _turned(p: Program, name: str | None) -> bool:
+    """Whether a matrix is the view of one that lies in memory column by column."""
+    node, _ = p.deferred.get(p.root(name or ""), (None, 0))
+    if node is None or node.op != "transpose":
+        return False
+    rank = len(p.value(node.inputs[0]).shape)
+    order = cast(tuple[int, ...], node.attrs.get("permutation") or tuple(range(rank))[::-1])
+    return order.index(rank - 1) == rank - 2
 
 
 def _batch(name: str, own: Shape, batch: Shape) -> str:
@@ -49,10 +58,11 @@ def _batch(name: str, own: Shape, batch: Shape) -> str:
 def _run(
     k: Access, rows: Size, columns: Size, batches: Size, dims: dict[str, Size],
     consts: dict[str, Literal] | None = None, *, conv: bool = False, bias: bool = False,
+    turned: bool = False,
 ) -> None:  # fmt: skip
     """Dispatch the gemm kernel that suits the sizes."""
     m, n = most(rows), most(columns)
-    shape = gemm(k.p.shared.facts, m, n, most(batches), conv=conv)
+    shape = gemm(k.p.shared.facts, m, n, most(batches), conv=conv, turned=turned)
     k.kernel = shape.kernel
     groups = (
         (per(columns, shape.columns), per(rows, shape.rows), batches)
@@ -100,16 +110,17 @@ def conv2d(p: Program, w: Weights, node: Node) -> None:
         pixels = elements((out_height, out_width))
         _run(k, rows, pixels, planes, dims, consts, conv=True, bias=bias)
         return
-    rm, rn = min(4, rows), min(4, bound(out_width))
-    # A row's last block may be short: OW + RN - 1 over RN is at least the blocks of a row.
-    blocks = elements((batches, groups, -(-rows // rm), out_height, out_width + (rn - 1)))
+    one = rows == 1
+    # A row's last block may be short: OW + 3 over 4 is at least the blocks of a row.
+    channels = 1 if one else -(-rows // 4)
+    blocks = elements((batches, groups, channels, out_height, out_width + 3))
     threads = 16 if facts.fallback else 64
-    counts, spread = over(p, blocks, rn * threads)
+    counts, spread = over(p, blocks, 4 * threads)
     k.run(
         counts,
         dims={**dims, "batches": planes},
-        consts={**consts, **spread, "M": rows, "RM": rm, "RN": rn, "WG": threads},
-        flags={"BIAS": bias},
+        consts={**consts, **spread, "M": rows, "WG": threads},
+        flags={"BIAS": bias, "ONE": one},
     )
 
 
@@ -128,14 +139,14 @@ def conv_transpose2d(p: Program, w: Weights, node: Node) -> None:
     if bias:
         k.read("bias", node.inputs[2])
     write_as(k, node.outputs[0], "nchw", layouts[0])
-    rm, threads = min(4, rows), 16 if p.shared.facts.fallback else 64
-    blocks = elements((batches, groups, -(-rows // rm), out_height, out_width))
+    threads = 16 if p.shared.facts.fallback else 64
+    blocks = elements((batches, groups, -(-rows // 4), out_height, out_width))
     counts, spread = over(p, blocks, threads)
     k.run(
         counts,
         dims={"H": height, "W": width, "OH": out_height, "OW": out_width,
               "batches": elements((batches, groups))},
-        consts={**window_of(node), **spread, "G": groups, "M": rows, "RM": rm, "WG": threads,
+        consts={**window_of(node), **spread, "G": groups, "M": rows, "WG": threads,
                 "C": cast(int, channels) // groups, "KH": window[0], "KW": window[1]},
         flags={"BIAS": bias},
     )  # fmt: skip

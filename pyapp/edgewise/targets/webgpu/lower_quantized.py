@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from ...dims import Dim
@@ -11,6 +11,7 @@ from ...graph.graph import Node, Value
 from ...plan.plan import Binding
 from .emit import Arg, Program, is_one, per, wgsl_type
 from .lower_llm import emit_kv_update, emit_rms_norm, emit_rotary, frequencies
+from .stored import FACTOR
 from .template import Literal
 from .tuning import matmul, matvec
 from .weights import Matrix, Packed, Part, Weights
@@ -42,7 +43,8 @@ def quantized_gather(p: Program, w: Weights, node: Node) -> None:
 def quantized_matmul(p: Program, w: Weights, node: Node) -> None:
     """y = x Wᵀ, with norm before and residual after where the node has them."""
     x, *weight, norm, residual = node.inputs
-    packed = w.matrix((_matrix(p, *weight),))
+    matrix = replace(_matrix(p, *weight), factored=bool(node.attrs.get(FACTOR)))
+    packed = w.matrix((matrix,))
     y = p.value(node.outputs[0])
     args, types = [Arg("y", "write", "TY", y.name)], {"TY": wgsl_type(y)}
     if residual is not None:

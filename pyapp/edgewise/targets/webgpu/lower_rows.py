@@ -135,7 +135,6 @@ def arg(p: Program, w: Weights, node: Node) -> None:
     k = _reduction(p, w, node, "arg")
     less = "a < b"
     if dtype.bits == 64:
-        k.library("int64")
         less = "less_u64(a, b)" if dtype in UNSIGNED else "less_i64(a, b)"
     order = "(a: T_x, b: T_x)" if node.op == "argMin" else "(b: T_x, a: T_x)"
     k.define("before", f"fn before{order} -> bool {{ return {less}; }}")

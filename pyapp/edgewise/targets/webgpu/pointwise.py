@@ -34,9 +34,6 @@ def register(name: str) -> Callable[[Pointwise], Pointwise]:
 
 # Element-wise rows -----------------------------------------------------------------------------
 
-#: What integers need said differently.
-INTEGER_ROWS = {"pow": "int_pow_{T}({a}, {b})"}
-
 
 def elementwise(k: Access, node: Node, out: int) -> str:
     """A row's own expression over elements at the place that broadcasts to `i`."""
@@ -58,11 +55,7 @@ def elementwise(k: Access, node: Node, out: int) -> str:
             parts[param.name] = k.literal(dtype, number)
     kind = k.compute(node.outputs[0])
     if dtype.bits == 64:
-        k.library("int64")
         expression = WIDE_ROWS[node.op, dtype]
-    elif not dtype.is_float and node.op in INTEGER_ROWS:
-        k.library("int_pow")
-        expression = INTEGER_ROWS[node.op]
     else:
         assert row.wgsl is not None, f"not an element-wise row {row.name=}"
         expression = row.wgsl
@@ -85,8 +78,6 @@ for _name, _row in OPS.items():
 def cast_(k: Access, node: Node, out: int) -> str:
     """Between compute types; 64-bit integers through words."""
     x, y = k.value(node.inputs[0]), k.value(node.outputs[0])
-    if 64 in (x.dtype.bits, y.dtype.bits):
-        k.library("int64")
     convert = CASTS[k.compute(node.inputs[0]), k.compute(node.outputs[0])]
     signed = "true" if x.dtype in (DType.INT64, DType.INT32, DType.INT8, DType.INT4) else "false"
     made = convert.format(x=k.element(node.inputs[0], "i"), signed=signed)

@@ -98,6 +98,5 @@ def fold(k: Access, function: str, op: str, dtype: DType) -> None:
     """Define `function(a, b)` of two T_x as add, mul, max or min of the data type."""
     made = FOLDS[op]
     if dtype.bits == 64:
-        k.library("int64")
         made = WIDE_ROWS[op, dtype].format(a="a", b="b")
     k.define(function, f"fn {function}(a: T_x, b: T_x) -> T_x {{ return {made}; }}")

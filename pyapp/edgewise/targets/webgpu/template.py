@@ -7,10 +7,13 @@ A kernel file is plain WGSL. What WGSL cannot parametrise is done line by line:
 
 Element types and sizes come as `alias` and `const` lines in front, so every index has names and
 every loop has constant bounds. An unknown flag or a missing file is an error that names the line.
+
+Any kernel may call the functions of the LIBRARY by name: its text gets those that it calls.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -18,6 +21,11 @@ from importlib.resources import files
 from ...errors import PlanError
 
 Literal = int | float | bool | str  # a str is WGSL text
+
+LIBRARY = ("math.wgsl", "int64.wgsl")
+#: To the brace that ends the first line, or else to the one that is a line.
+_FUNCTION = re.compile(r"^fn (\w+)(?:.*\}|(?s:.*?)^\})$", re.MULTILINE)
+_CALL = re.compile(r"\b[a-z]\w++(?=\()")
 
 
 @cache
@@ -45,16 +53,39 @@ def render(
     """
     types = types or {}
     flags = flags or {}
+    rest = [head] if head else []
+    rest += [f"const {key} = {_literal(value)};" for key, value in (consts or {}).items()]
+    rest += body.splitlines() if body is not None else _expand(f"{name}.wgsl", flags)
     lines = ["enable f16;"] if "f16" in types.values() else []
     if flags.get("SUBGROUPS"):
         lines.append("enable subgroups;")
     for alias, kind in types.items():
         lines.append(f"alias {alias} = {kind};")
         lines += [f"alias {alias}{n} = vec{n}<{kind}>;" for n in (2, 4)]
-    lines += [head] if head else []
-    lines += [f"const {key} = {_literal(value)};" for key, value in (consts or {}).items()]
-    lines += body.splitlines() if body is not None else _expand(f"{name}.wgsl", flags)
-    return "\n".join(lines) + "\n"
+    text = "\n".join([*rest, ""])
+    return "\n".join([*lines, *called(text), text])
+
+
+@cache
+def library() -> dict[str, str]:
+    """The functions of the LIBRARY by name, in its order."""
+    text = "\n".join(line for file in LIBRARY for line in _expand(file, {}))
+    return {each[1]: each[0] for each in _FUNCTION.finditer(text)}
+
+
+def called(text: str) -> list[str]:
+    """The functions of the library that `text` calls, and those that they call."""
+    names: set[str] = set()
+    for name in library().keys() & set(_CALL.findall(text)):
+        names |= _needs(name)
+    return [function for name, function in library().items() if name in names]
+
+
+@cache
+def _needs(name: str) -> frozenset[str]:
+    """A function of the library and, as WGSL has no recursion, all below it."""
+    inner = library().keys() & set(_CALL.findall(library()[name])) - {name}
+    return frozenset({name}).union(*map(_needs, inner))
 
 
 def _literal(value: Literal) -> str:

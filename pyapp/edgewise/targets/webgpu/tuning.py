@@ -87,19 +87,25 @@ class Gemm:
     flags: dict[str, bool]
 
 
-def gemm(facts: DeviceFacts, m: int, n: int, batches: int, *, conv: bool = False) -> Gemm:
-    """[m, K] times [K, n], for each of `batches`; `conv`: the right side are windows."""
+def gemm(
+    facts: DeviceFacts, m: int, n: int, batches: int, *, conv: bool = False, turned: bool = False
+) -> Gemm:
+    """[m, K] times [K, n], for each of `batches`.
+
+    The right side may be the windows of a `conv`, or `turned`: side by side lie its columns.
+    """
     if facts.fallback:
-        rows, columns = min(4, max(m, 1)), min(4, max(n, 1))
-        return Gemm("gemm_rows", rows, 16 * columns, {"RM": rows, "RN": columns}, {})
+        rows = 1 if m == 1 else 4 if m <= 4 else 8
+        return Gemm("gemm_rows", rows, 64, {}, {"ONE": rows == 1, "TALL": rows == 8})
     if m == 1 or n == 1:
         # Reading b is all there is to do: as many threads as the columns leave room for.
-        threads, lanes = (128, 32) if n == 1 else (256, 16 if n >= 16384 else 32)
+        along = n == 1 or turned
+        threads, lanes = (128, 32) if along else (256, 16 if n >= 16384 else 32)
         consts = {"WG": threads, "LANES": lanes}
-        return Gemm("gemm_dots", threads // lanes, 0, consts, {"ALONG_K": n == 1})
+        return Gemm("gemm_dots", threads // lanes, 0, consts, {"ALONG_K": along})
     # Small tiles fill the device sooner, but find each window's place more often.
     side = 8 if -(-m // 64) * -(-n // 64) * batches < (16 if conv else 128) else 16
-    return Gemm("gemm_tiles", 4 * side, 4 * side, {"SIDE": side}, {})
+    return Gemm("gemm_tiles", 4 * side, 4 * side, {"SIDE": side}, {"TURNED": turned})
 
 
 @dataclass(frozen=True, slots=True)

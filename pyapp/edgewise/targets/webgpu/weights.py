@@ -15,17 +15,17 @@ from functools import cache
 from typing import Protocol
 
 from ...dims import bound
-from ...dtypes import DType
+from ...dtypes import PLAIN, DType
 from ...errors import PlanError, UnsupportedError
 from ...formats.blocks import BLOCKS
 from ...graph.graph import Constant
 from ...plan.arena import aligned
 from ...plan.plan import Binding, Kernel, Step, Weight, count
+from . import stored
 from .emit import Shared, nbytes_of
+from .stored import ROW_UNIT, UPLOAD_BYTES
 from .template import render
 
-UPLOAD_BYTES = 16 << 20
-ROW_UNIT = 256  # a multiple of this many rows of any width keeps offsets aligned
 BUFFER_BYTES = 256 << 20  # several weights share a buffer up to this size
 
 
@@ -42,11 +42,15 @@ class Tensor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """One quantised matrix as a node names it: codes, scale and, for some types, minimum."""
+    """One quantised matrix as a node names it: codes, scale and, for some types, minimum.
+
+    factored  the minimum is that times the scale: see stored.py.
+    """
 
     codes: Constant
     scale: Constant
     minimum: Constant | None
+    factored: bool = False
 
     @property
     def rows(self) -> int:
@@ -112,7 +116,7 @@ class Weights:
             if constant.data is not None:
                 self.inline.append((place, float32_bytes(constant.value.dtype, constant.data)))
             else:
-                self._upload(name, self._tensor(name), 1, n, 0, 1, [place], 1, 0)
+                self._upload(name, self.tensor(name), 1, n, 0, 1, [place], 1, 0)
         return self.vectors[name]
 
     def plain(self, constant: Constant) -> Binding:
@@ -131,7 +135,7 @@ class Weights:
         if constant.data is not None:
             self.inline.append((place, constant.data))
         elif constant.source is not None and constant.source.type == "BF16":
-            tensor = self._tensor(_name(constant))
+            tensor = self.tensor(_name(constant))
             n = tensor.nbytes // 2
             self._upload(_name(constant), tensor, 1, n, 0, 1, [place], 1, 0)
         else:
@@ -140,7 +144,7 @@ class Weights:
 
     def _copy(self, name: str, place: Binding) -> None:
         """Bring a tensor's bytes, in as many uploads as it takes."""
-        tensor = self._tensor(name)
+        tensor = self.tensor(name)
         limit = self.shared.facts.limits["maxComputeWorkgroupsPerDimension"]
         kernel = Kernel("unpack_words", unpack_code("words"), ("read", "write"))
         for start in range(0, tensor.nbytes, UPLOAD_BYTES):
@@ -185,6 +189,8 @@ class Weights:
             parts.append(part)
             if kinds[0] == "inline":
                 self._fill_inline(part, matrices, alternate)
+            elif kinds[0] in PLAIN:
+                self._fill_stored(part, matrices)
             else:
                 self._fill(part, matrices, alternate)
         return Packed(bits, group, wide, rows, width, tuple(parts))
@@ -198,6 +204,18 @@ class Weights:
         self.inline.append((part.codes, b"".join(_row(m.codes, r) for m, r in rows)))
         self.inline.append((part.scales, b"".join(_pairs(m, r) for m, r in rows)))
 
+    def _fill_stored(self, part: Part, matrices: tuple[Matrix, ...]) -> None:
+        """The rows of `part` from tensors of their own for codes, scale and minimum."""
+        (matrix,) = matrices
+        last = part.row0 + part.rows
+        stored.send_codes(self, matrix.codes, stored.Rows(part.row0, last, part.codes))
+        if matrix.scale.data is None:
+            rows = stored.Rows(part.row0, last, part.scales)
+            stored.send_pairs(self, matrix.scale, matrix.minimum, rows)
+        else:
+            pairs = b"".join(_pairs(matrix, row) for row in range(part.row0, last))
+            self.inline.append((part.scales, pairs))
+
     def _fill(self, part: Part, matrices: tuple[Matrix, ...], alternate: bool) -> None:
         """Uploads for the rows of `part`, tensor by tensor."""
         stride, offset = (len(matrices), 0) if alternate else (1, 0)
@@ -208,7 +226,7 @@ class Weights:
             if low < high:
                 self._upload(
                     name,
-                    self._tensor(name),
+                    self.tensor(name),
                     matrix.rows,
                     matrix.width,
                     low,
@@ -264,7 +282,8 @@ class Weights:
                 Weight(name, tensor.offset + start * row_bytes, n * row_bytes, (step,))
             )
 
-    def _tensor(self, name: str) -> Tensor:
+    def tensor(self, name: str) -> Tensor:
+        """Where a tensor lies. Raises PlanError."""
         if name not in self.tensors:
             raise PlanError(
                 f"weight '{name}'",

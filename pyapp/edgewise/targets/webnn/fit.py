@@ -22,7 +22,7 @@ from ...passes.base import Note
 from ...passes.clean import with_nodes
 from .facts import WebnnFacts
 from .guards import Use
-from .limits import refusal
+from .limits import constant_refusal, refusal
 from .rules import RULES, Form
 
 #: Rules make at most a few steps; this ends two that undo each other.
@@ -31,7 +31,8 @@ DEPTH = 8
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A graph, and why the browser refuses some of its nodes: by their first output."""
+    """A graph, and why the browser refuses some of its nodes, by their first output, or some of
+    the constants that are outputs."""
 
     graph: Graph
     refused: Mapping[str, str]
@@ -63,6 +64,10 @@ def fit(graph: Graph, facts: WebnnFacts) -> Fitted:
         notes.append(Note("fit", node.origin, f"did rewrite {node.op}: {reason}"))
     outputs = {public: new.get(name, name) for public, name in graph.outputs.items()}
     out = replace(fitter.collect(), outputs=outputs)
+    for name in graph.constants.keys() & out.outputs.values():
+        reason = constant_refusal(facts, out.values[name])
+        if reason is not None:
+            refused[name] = reason
     return Fitted(with_nodes(out, out.nodes), refused, tuple(notes))
 
 

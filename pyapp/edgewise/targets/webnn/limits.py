@@ -12,7 +12,7 @@ from typing import Any
 
 from ...dims import evaluate
 from ...dtypes import DType
-from ...ops.base import REQUIRED, Type
+from ...ops.base import REQUIRED, Type, Value
 from .facts import WebnnFacts
 from .guards import GUARDS, Use
 
@@ -32,6 +32,12 @@ def _guarded(facts: WebnnFacts, use: Use) -> str | None:
         if guard.op == use.op.name and guard.browsers(facts) and guard.applies(use):
             return guard.reason
     return None
+
+
+def constant_refusal(facts: WebnnFacts, value: Value) -> str | None:
+    """Why the browser does not take a constant of this type, or None."""
+    sizes = [evaluate(dim, {}) for dim in value.shape]
+    return _tensor(value.dtype, sizes, facts.operators.get("constant"), facts)
 
 
 def spelled(facts: WebnnFacts, method: str, name: str) -> str | None:

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-import packages
-from edgewise.errors import DownloadError, FormatError
+from edgewise.errors import DownloadError, FormatError, HostError
+from edgewise.host import packages
 from edgewise.store.base import Estimate, Run, RunResult, Segment
 from edgewise.store.progress import Progress
 
@@ -41,8 +41,7 @@ class SmallHost:
         self.down = False
         self.requests = 0
 
-    async def fetch_text(self, url: str) -> str:
-        assert url == f"{SITE}build.json"
+    def build(self) -> str:
         rows = []
         for path, data in self.files.items():
             cuts = [data[at : at + PIECE] for at in range(0, len(data), PIECE)]
@@ -50,7 +49,7 @@ class SmallHost:
             digest = hashlib.sha256(data).hexdigest()
             rows.append({"path": path, "nbytes": len(data), "sha256": digest,
                          "segments": segments})  # fmt: skip
-        return json.dumps({"packages": rows})
+        return json.dumps({"packages": {"one": rows}})
 
     async def stored(self, segments: Sequence[Segment]) -> bytes:
         return b"".join(self.objects[str(segment.hash)] for segment in segments)
@@ -75,13 +74,9 @@ class SmallHost:
 
 def load(host: SmallHost, folder: Path) -> list[Progress]:
     seen: list[Progress] = []
-    asyncio.run(packages.load(host, f"{SITE}model.html", seen.append, lambda: None, str(folder)))
+    asyncio.run(packages.load("one", host.build(), f"{SITE}model.html", host.store, host.stored,
+                              seen.append, str(folder)))  # fmt: skip
     return seen
-
-
-@pytest.fixture(autouse=True)
-def _absent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packages, "WANTED", ("edgewise_has_no_such_module",))
 
 
 def test_fetched_once_and_unpacked(tmp_path: Path) -> None:
@@ -109,14 +104,12 @@ def test_a_failed_download_is_tried_again(tmp_path: Path) -> None:
     assert (tmp_path / "one").exists()
 
 
-def test_nothing_is_fetched_where_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(packages, "WANTED", ("json",))
-    host = SmallHost()
-    assert load(host, tmp_path) == []
-    assert host.requests == 0
-
-
-@pytest.mark.parametrize("build", ["", "{}", '{"packages": [{"path": "x"}]}', '{"packages": 3}'])
-def test_a_site_that_was_built_without_them(build: str) -> None:
+@pytest.mark.parametrize("build", ["", "{}", '{"packages": {"one": [{"path": "x"}]}}', "3"])
+def test_a_site_that_was_built_otherwise(build: str) -> None:
     with pytest.raises(FormatError, match="packages"):
-        packages.described(build)
+        packages.described("one", build)
+
+
+def test_a_site_without_the_package() -> None:
+    with pytest.raises(HostError, match="built without it"):
+        packages.described("two", SmallHost().build())

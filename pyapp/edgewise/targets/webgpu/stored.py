@@ -1,0 +1,158 @@
+"""Quantised matrices whose parts are tensors of their own in the file, as ONNX's MatMulNBits has.
+
+Codes are copied as they are. The (scale, minimum) pairs that the kernels read are made on the
+device from the scales and a factor: minimum = scale * factor, the factor being minus the zero
+point. In the graph that is a product, which `bind` takes apart, so that no run computes it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from ...dims import bound
+from ...dtypes import DType
+from ...graph.graph import Constant, Graph, Node
+from ...plan.plan import Binding, Kernel, Step, Weight, count
+from .emit import Shared
+from .template import Literal, render
+
+MINIMUM = 3  # place in quantizedMatmul's inputs
+UPLOAD_BYTES = 16 << 20
+ROW_UNIT = 256  # a multiple of this many rows of any width keeps offsets aligned
+FACTOR = "factor"  # a private attribute: the node's minimum is a factor of its scale
+
+
+def bind(graph: Graph) -> Graph:
+    """quantizedMatmul nodes with the factor of their minimum in its place; see `_factor`.
+
+    m = mul(s, f);  y = quantizedMatmul(x, c, s, m)  ->  y = quantizedMatmul(x, c, s, f) {factor}
+    """
+    made = {name: node for node in graph.nodes for name in node.outputs}
+    nodes = []
+    for node in graph.nodes:
+        factor = _factor(graph, made, node) if node.op == "quantizedMatmul" else None
+        if factor is not None:
+            inputs = (*node.inputs[:MINIMUM], factor, *node.inputs[MINIMUM + 1 :])
+            node = replace(node, inputs=inputs, attrs={**node.attrs, FACTOR: True})
+        nodes.append(node)
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _factor(graph: Graph, made: dict[str, Node], node: Node) -> str | None:
+    """The constant that times the scale is the minimum: floats, or codes that are subtracted."""
+    scale, minimum = node.inputs[MINIMUM - 1 : MINIMUM + 1]
+    product = made.get(minimum or "")
+    if product is None or product.op != "mul" or scale not in product.inputs:
+        return None
+    other = product.inputs[1 - product.inputs.index(scale)] or ""
+    negated = made.get(other)
+    if negated is not None and negated.op == "neg":
+        cast = made.get(negated.inputs[0] or "")
+        if cast is not None and cast.op == "cast":
+            other = cast.inputs[0] or ""
+            return other if graph.values[other].dtype is DType.UINT4 else None
+    return other if other in graph.constants else None
+
+
+class Places(Protocol):
+    """What a matrix is sent through: `weights.Weights`."""
+
+    shared: Shared
+    uploads: list[Weight]
+    inline: list[tuple[Binding, bytes]]
+
+    def tensor(self, name: str) -> Tensor: ...
+
+
+class Tensor(Protocol):
+    """A tensor of the model file."""
+
+    @property
+    def offset(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows `start` to `stop` of a matrix, on the way to the beginning of `to`."""
+
+    start: int
+    stop: int
+    to: Binding
+
+
+def send_codes(places: Places, codes: Constant, rows: Rows) -> None:
+    """Copy rows of codes."""
+    row_bits = bound(codes.value.shape[1]) * codes.value.dtype.bits
+    _send(places, codes, rows, row_bits, row_bits // 32, 4, Sent("unpack_words", {}, {}))
+
+
+def send_pairs(places: Places, scale: Constant, factor: Constant | None, rows: Rows) -> None:
+    """Make the (scale, minimum) pairs of rows; without a factor, the minimum is 0."""
+    groups, wide = bound(scale.value.shape[1]), scale.value.dtype is DType.FLOAT32
+    flags = {"WIDE": wide, "HELD": False, "LATER": False}
+    number = 0.0
+    stored = factor is not None and factor.data is None
+    if factor is not None and stored:
+        after = places.tensor(_name(factor)).offset > places.tensor(_name(scale)).offset
+        flags["LATER"], flags["HELD"] = after, not after
+        kind = {"CODES": factor.value.dtype is DType.UINT4, "WIDE": wide, "HELD": after}
+        bits = factor.value.dtype.bits
+        sent = Sent("pairs_factor", kind, {})
+        _send(places, factor, rows, groups * bits, groups, 8 if wide else 4, sent)
+    elif factor is not None and factor.value.shape:
+        flags["HELD"] = True
+        places.inline.append((rows.to, _waiting(factor, groups, rows)))
+    elif factor is not None:
+        (number,) = struct.unpack("<f" if wide else "<e", factor.data or b"")
+    sent = Sent("pairs_scale", flags, {"FACTOR": number})
+    bits = scale.value.dtype.bits
+    _send(places, scale, rows, groups * bits, groups, 8 if wide else 4, sent)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The kernel that a tensor's bytes go through."""
+
+    kernel: str
+    flags: Mapping[str, bool]
+    consts: Mapping[str, Literal]
+
+
+def _send(
+    places: Places, constant: Constant, rows: Rows, row_bits: int, items: int, size: int, sent: Sent
+) -> None:
+    """Rows of a stored tensor through a kernel that makes `items` of `size` bytes of each."""
+    tensor = places.tensor(_name(constant))
+    limit = places.shared.facts.limits["maxComputeWorkgroupsPerDimension"]
+    most = max(UPLOAD_BYTES * 8 // row_bits // ROW_UNIT, 1) * ROW_UNIT
+    for row in range(rows.start, rows.stop, most):
+        count_ = min(most, rows.stop - row)
+        nbytes, total = -(-count_ * row_bits // 8), count_ * items
+        at = rows.to.offset + (row - rows.start) * items * size
+        own = () if sent.kernel == "unpack_words" else (("N", total),)
+        code = render(sent.kernel, flags=sent.flags, consts=sent.consts)
+        kernel = Kernel(sent.kernel, code, ("read", "write"), own)
+        staging = places.shared.buffer("staging", "staging", -(-nbytes // 4) * 4)
+        x = min(-(-total // 64), limit)
+        step = Step(
+            places.shared.kernel(kernel),
+            (Binding(staging, 0, -(-nbytes // 4) * 4), Binding(rows.to.buffer, at, total * size)),
+            (count(x), count(-(-total // 64 // x)), count(1)),
+            _name(constant),
+        )
+        start = tensor.offset + row * row_bits // 8
+        places.uploads.append(Weight(_name(constant), start, nbytes, (step,)))
+
+
+def _waiting(factor: Constant, groups: int, rows: Rows) -> bytes:
+    """Pairs of no scale yet and the factors of rows."""
+    size = factor.value.dtype.bits // 8
+    data = (factor.data or b"")[rows.start * groups * size : rows.stop * groups * size]
+    return b"".join(bytes(size) + data[i : i + size] for i in range(0, len(data), size))
+
+
+def _name(constant: Constant) -> str:
+    return constant.source.tensor if constant.source else constant.value.name
