@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from ..store.base import ObjectStore, Segment
+from ..store.progress import Progress
 from ..targets.device import DeviceFacts
 
 T = TypeVar("T")
@@ -200,10 +201,13 @@ class Host(Protocol):
         """
         ...
 
-    async def load_package(self, name: str) -> None:
+    async def load_package(
+        self, name: str, on_progress: Callable[[Progress], None] | None = None
+    ) -> None:
         """Make a Python package importable that Edgewise starts without, such as `onnx`.
 
-        A page fetches it now. Raises HostError where it cannot be had.
+        A page fetches it now, and keeps it in its store. Raises HostError where it cannot be had,
+        StoreError where its bytes cannot.
         """
         ...
 

@@ -116,6 +116,11 @@ class OnnxSession:
         """The names of the arrays that `run` gives, in the model's order."""
         return tuple(each.name for each in self.onnx.graph.outputs)
 
+    @property
+    def latest(self) -> Specialised | None:
+        """The graph that ran last."""
+        return next(reversed(self._loaded.values()), None)
+
     async def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Run once: arrays by name in ONNX's data types, as near as NumPy has them.
 
