@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from math import prod, sqrt
 from typing import Any
 
@@ -23,15 +24,16 @@ from .registry import Call, onnx_op
 
 MICROSOFT = "com.microsoft"
 I32 = DType.INT32
-LOWEST = {DType.FLOAT32: -3.4028234663852886e38, DType.FLOAT16: -65504.0}
+#: What is added to a score that does not count: exp of it is 0, and no sum with it overflows.
+LOWEST = {DType.FLOAT32: -1e38, DType.FLOAT16: -30000.0}
 
 
 @dataclass(slots=True)
 class Scene:
     """Queries [B, H, S, D], keys [B, G, T, D], values [B, G, T, E], and what bears on scores.
 
-    added   values added to scores, each broadcasting to [B, H, S, T].
-    allowed uint8, the keys that a query sees, each broadcasting to [B, H, S, T].
+    added   values added to scores, each broadcasting to [B, H, S, T]: biases, and masks as `barred`
+            makes them.
     sink    [H]: a logit beside those of the keys, for which there is no value.
     """
 
@@ -40,14 +42,22 @@ class Scene:
     v: Value
     scale: float
     added: Sequence[Value] = ()
-    allowed: Sequence[Value] = ()
-    filter: float | None = None  # added where a key is not allowed; None: never seen
     softcap: float = 0.0
     sink: Value | None = None
 
 
-def attend(c: Call, scene: Scene) -> tuple[Value, Value]:
-    """The mixed values [B, H, S, E] and the probabilities [B, H, S, T]."""
+def attend(c: Call, scene: Scene) -> Value:
+    """The mixed values [B, H, S, E], by our composite where nothing bends or joins the scores."""
+    if scene.softcap or scene.sink is not None:
+        return observed(c, scene)[0]
+    times = ints(scene.q)[1] // ints(scene.k)[1]
+    k, v = repeated(c, scene.k, times), repeated(c, scene.v, times)
+    mask = reduce(c.b.add, scene.added) if scene.added else None
+    return c.b.scaled_dot_product_attention(scene.q, k, v, mask, scale=scene.scale)
+
+
+def observed(c: Call, scene: Scene) -> tuple[Value, Value]:
+    """The mixed values, and the scores before their softmax [B, H, S, T]."""
     b, dtype = c.b, scene.q.dtype
     batch, count, seq, _ = ints(scene.q)
     groups, keys = ints(scene.k)[1:3]
@@ -59,16 +69,14 @@ def attend(c: Call, scene: Scene) -> tuple[Value, Value]:
         scores = b.mul(b.tanh(b.div(scores, cap)), cap)
     for each in scene.added:
         scores = b.add(scores, each)
-    for each in scene.allowed:
-        low = b.scalar(dtype, LOWEST[dtype] if scene.filter is None else scene.filter)
-        scores = b.where(each, scores, low if scene.filter is None else b.add(scores, low))
+    logits = scores
     if scene.sink is not None:
         column = b.expand(b.reshape(scene.sink, (1, count, 1, 1)), (batch, count, seq, 1))
-        scores = b.concat([scores, column], 3)
-    chances = b.softmax(scores, axis=3)
+        logits = b.concat([scores, column], 3)
+    chances = b.softmax(logits, axis=3)
     if scene.sink is not None:
         chances = b.slice(chances, (0, 0, 0, 0), (batch, count, seq, keys))
-    return b.matmul(chances, v), chances
+    return b.matmul(chances, v), scores
 
 
 def causal(b: Any, seq: int, keys: int, past: int, window: int = -1) -> Value:
@@ -157,16 +165,17 @@ def MultiHeadAttention(c: Call) -> Sequence[Value | None]:
     seq, size = ints(q)[2:]
     keys = ints(k)[2]
     scene = Scene(q, k, v, c.float("scale", 0.0) or 1 / sqrt(size))
-    scene.filter = c.float("mask_filter_value", -10000.0)
     mask, added = c.get(4), c.get(5)
     if mask is not None:
-        scene.allowed = [_mask(c, mask, ints(q)[0], seq, keys)]
+        scene.added = [_filtered(c, _mask(c, mask, ints(q)[0], seq, keys), q.dtype)]
     if added is not None:
-        scene.added = [added]
+        scene.added = [*scene.added, added]
     if c.int("unidirectional", 0):
-        scene.added = [*scene.added, _lowered(b, causal(b, seq, keys, past), q.dtype)]
-    mixed, chances = attend(c, scene)
-    return joined(c, mixed), k, v, chances
+        scene.added = [*scene.added, barred(b, causal(b, seq, keys, past), q.dtype)]
+    if not c.wants(3):
+        return joined(c, attend(c, scene)), k, v
+    mixed, scores = observed(c, scene)
+    return joined(c, mixed), k, v, scores
 
 
 def _unpacked(c: Call, count: int) -> tuple[Value, Value, Value]:
@@ -226,10 +235,15 @@ def _mask(c: Call, mask: Value, batch: int, seq: int, keys: int) -> Value:
     return made
 
 
-def _lowered(b: Any, allowed: Value, dtype: DType) -> Value:
-    """0 where allowed, else the lowest number: for scores that have a filter of their own."""
-    made: Value = b.where(allowed, b.scalar(dtype, 0), b.scalar(dtype, LOWEST[dtype]))
+def barred(b: Any, allowed: Value, dtype: DType, low: float | None = None) -> Value:
+    """0 where allowed, elsewhere `low`, by default so low that nothing of it stays."""
+    number = LOWEST[dtype] if low is None else low
+    made: Value = b.where(allowed, b.scalar(dtype, 0), b.scalar(dtype, number))
     return made
+
+
+def _filtered(c: Call, allowed: Value, dtype: DType) -> Value:
+    return barred(c.b, allowed, dtype, c.float("mask_filter_value", -10000.0))
 
 
 @onnx_op("Attention", domain=MICROSOFT)
@@ -253,16 +267,14 @@ def Attention(c: Call) -> Sequence[Value | None]:
     batch, _, seq, size = ints(q)
     keys = ints(k)[2]
     scene = Scene(q, k, v, c.float("scale", 0.0) or 1 / sqrt(size))
-    scene.filter = c.float("mask_filter_value", -10000.0)
     mask, added = c.get(3), c.get(5)
     if mask is not None:
-        scene.allowed = [_mask(c, mask, batch, seq, keys)]
+        scene.added = [_filtered(c, _mask(c, mask, batch, seq, keys), q.dtype)]
     if added is not None:
-        scene.added = [added]
+        scene.added = [*scene.added, added]
     if c.int("unidirectional", 0):
-        scene.added = [*scene.added, _lowered(b, causal(b, seq, keys, past), q.dtype)]
-    mixed, _ = attend(c, scene)
-    return joined(c, mixed), present
+        scene.added = [*scene.added, barred(b, causal(b, seq, keys, past), q.dtype)]
+    return joined(c, attend(c, scene)), present
 
 
 def _half(b: Any, past: Value, place: int) -> Value:
@@ -319,9 +331,9 @@ def GroupQueryAttention(c: Call) -> Sequence[Value | None]:
     plain = not (scene.softcap or scene.added or sink is not None or window > 0)
     if batch == 1 and plain and c.int("causal", 1):
         return _composite(c, scene, total - seq), k, v
-    scene.allowed = [cache.seen(keys, window, bool(c.int("causal", 1)))]
-    mixed, _ = attend(c, scene)
-    return joined(c, mixed), k, v
+    seen = cache.seen(keys, window, bool(c.int("causal", 1)))
+    scene.added = [*scene.added, barred(b, seen, q.dtype)]
+    return joined(c, attend(c, scene)), k, v
 
 
 def _composite(c: Call, scene: Scene, past: int) -> Value:
