@@ -52,22 +52,20 @@ async function compare(test, names) {
   const engines = [];
   /** @type {Record<string, string>} */
   const failed = {};
-  for (const name of names) {
-    try {
-      const engine = await open(test, name);
-      engines.push(engine);
-      await say(`${test.case} ${name}: loaded in ${engine.load_ms.toFixed(0)} ms`);
-    } catch (/** @type {any} */ error) {
-      failed[name] = error?.code ? JSON.stringify(error) : String(error?.stack ?? error).slice(0, 600);
-    }
-  }
   /** @type {Record<string, Arrays>} */
   const outputs = {};
   /** @type {Record<string, number>} */
   const first = {};
-  for (const { name, run } of engines) {
-    first[name] = round(await timed(async () => { outputs[name] = await run(); }));
-    for (let i = 1; i < WARM; i++) await run();
+  for (const name of names) {
+    try {
+      const engine = await open(test, name);
+      await say(`${test.case} ${name}: loaded in ${engine.load_ms.toFixed(0)} ms`);
+      first[name] = round(await timed(async () => { outputs[name] = await engine.run(); }));
+      for (let i = 1; i < WARM; i++) await engine.run();
+      engines.push(engine);
+    } catch (/** @type {any} */ error) {
+      failed[name] = error?.code ? JSON.stringify(error) : String(error?.stack ?? error).slice(0, 600);
+    }
   }
   /** @type {Record<string, number[]>} */
   const times = Object.fromEntries(engines.map(({ name }) => [name, []]));
