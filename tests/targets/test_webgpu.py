@@ -18,7 +18,7 @@ from edgewise.ops.base import OPS
 from edgewise.plan.plan import from_json
 from edgewise.targets.device import DeviceFacts
 from edgewise.targets.webgpu.compile import LOWERINGS, STRUCTURED, compile_plan
-from edgewise.targets.webgpu.tuning import FILL, LEAST_DEPTH, gemm
+from edgewise.targets.webgpu.tuning import FILL, LEAST_STEPS, gemm
 from tests.targets.cases import Array, Case, all_cases, check
 
 CASES = all_cases()
@@ -87,15 +87,20 @@ def test_long_sums_are_sliced_on_a_gpu_alone(device: NativeDevice, case: Case) -
         assert any(kernel.name == "gemm_slices" for kernel in plan.kernels) is not fallback
 
 
-def test_slices_fill_a_gpu_and_no_more(device: NativeDevice) -> None:
+@pytest.mark.parametrize("varies", [False, True])
+def test_slices_fill_a_gpu_and_no_more(device: NativeDevice, varies: bool) -> None:
     gpu = replace(device.facts, fallback=False)
-    for m, n, k, batches in [(128, 384, 1536, 1), (35, 45, 9000, 3), (2048, 384, 384, 1),
-                             (9000, 9000, 9000, 1), (64, 64, 65, 1), (0, 9, 400, 1)]:  # fmt: skip
-        shape = gemm(gpu, m, n, k, batches)
+    sizes = [(128, 384, 1536, 1), (35, 45, 9000, 3), (2048, 384, 384, 1), (9000, 9000, 9000, 1),
+             (64, 64, 65, 1), (0, 9, 400, 1)]  # fmt: skip
+    for m, n, k, batches in sizes:
+        shape = gemm(gpu, m, n, k, batches, varies=varies)
+        side = shape.consts["SIDE"]
         tiles = -(-m // shape.rows) * -(-n // shape.columns) * batches
-        assert shape.slices == 1 or tiles * shape.slices <= FILL
-        assert shape.slices == 1 or k // shape.slices >= LEAST_DEPTH
-    assert gemm(gpu, 128, 384, 1536, 1).slices > 1
+        if shape.slices > 1:
+            assert tiles * shape.slices <= FILL[side] * (4 if varies else 1)
+            assert k // shape.slices >= LEAST_STEPS * side
+    assert gemm(gpu, 128, 384, 1536, 1, varies=varies).slices > 1
+    assert gemm(gpu, 9000, 9000, 9000, 1, varies=varies).slices == 1
 
 
 def test_every_composite_has_a_case() -> None:

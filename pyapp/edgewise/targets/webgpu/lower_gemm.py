@@ -39,7 +39,7 @@ def matmul(p: Program, w: Weights, node: Node) -> None:
     k.define("a_batch", _batch("a_batch", a[:-2], batch))
     k.define("b_batch", _batch("b_batch", b[:-2], batch))
     _run(
-        k, lambda k: k.write("put", node.outputs[0]), rows, y[-1], elements(batch),
+        k, lambda to: to.write("put", node.outputs[0]), rows, y[-1], elements(batch),
         {"K": a[-1]}, turned=_turned(p, node.inputs[1]),
     )  # fmt: skip
 
@@ -67,39 +67,47 @@ def _run(
     """Dispatch the gemm kernel that suits the sizes; `store` gives a kernel `put` and the bias."""
     p = k.p
     m, n, depth = most(rows), most(columns), most(dims["K"])
-    shape = gemm(p.shared.facts, m, n, depth, most(batches), conv=conv, turned=turned)
+    varies = not all(isinstance(size, int) for size in (rows, columns, batches))
+    shape = gemm(
+        p.shared.facts, m, n, depth, most(batches), conv=conv, turned=turned, varies=varies
+    )
     k.kernel = shape.kernel
-    dims = {"M": rows, "N": columns, **dims}
+    whole: dict[str, Size] = {"M": rows, "N": columns}
     consts = {**shape.consts, **(consts or {})}
-    slices = shape.slices
-    if slices == 1:
+    parts = ""
+    if shape.slices == 1:
         store(k)
     else:
-        parts = p.temporary(
-            f"{k.node.outputs[0]}.slices", (slices, most(batches), m, n), DType.FLOAT32
-        )
+        made = (most(batches), shape.slices, m, n)
+        parts = p.temporary(f"{k.node.outputs[0]}.slices", made, DType.FLOAT32)
         k.place("sums", "f32", parts)
         k.define("put", "fn put(i: u32, v: f32) { sums[i] = v; }")
     groups = (
-        (per(columns, shape.columns), per(rows, shape.rows), _times(slices, batches))
+        (per(columns, shape.columns), per(rows, shape.rows), _times(shape.slices, batches))
         if shape.columns
         else (per(columns if m == 1 else rows, shape.rows), 1, batches)
     )
-    flags = {**shape.flags, "CONV": conv, "BIAS": bias and slices == 1}
-    k.run(groups, dims=dims, consts=consts, flags=flags)
-    if slices > 1:
+    k.run(
+        groups,
+        dims={**whole, **dims},
+        consts=consts,
+        flags={**shape.flags, "CONV": conv, "BIAS": bias and not parts},
+    )
+    if parts:
         last = Access(p, k.w, k.node, "gemm_slices")
         last.place("sums", "f32", parts, access="read")
         store(last)
+        counts, spread = over(p, _times(rows, columns, batches), 64)
         last.run(
-            [per(_times(1, rows, columns, batches), 64)],
-            dims={**dims, "batches": batches},
-            consts=consts,
+            counts,
+            dims={**whole, "batches": batches},
+            consts={**spread, "SLICES": shape.slices, "G": consts.get("G", 1)},
             flags={"BIAS": bias},
         )
 
 
 def _times(*sizes: Size) -> Size:
+    """The product of sizes."""
     return elements(dim for size in sizes for dim in (size if isinstance(size, tuple) else (size,)))
 
 
@@ -117,10 +125,10 @@ def conv2d(p: Program, w: Weights, node: Node) -> None:
     read_as(k, "b", node.inputs[0], layouts[0], "nchw")
     bias = node.inputs[2] is not None
 
-    def store(k: Access) -> None:
+    def store(to: Access) -> None:
         if bias:
-            k.read("bias", node.inputs[2])
-        write_as(k, node.outputs[0], "nchw", layouts[0])
+            to.read("bias", node.inputs[2])
+        write_as(to, node.outputs[0], "nchw", layouts[0])
 
     dims: dict[str, Size] = {"H": height, "W": width, "OH": out_height, "OW": out_width}
     consts: dict[str, Literal] = {"G": groups}
