@@ -90,7 +90,7 @@ class Buffer:
     """Device memory. `kind`: weights, constants, arena, state, input, output or staging.
 
     "weights" are what `Plan.weights` bring, from the model file alone. In plans of one file, equal
-    names of such buffers mean equal bytes: an executor may keep one for all of them.
+    names and sizes of such buffers mean equal bytes: an executor may keep one for all of them.
     """
 
     name: str
