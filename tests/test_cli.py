@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import onnx
 import pytest
 from click.testing import CliRunner, Result
 
@@ -73,6 +74,21 @@ def test_pack_of_a_broken_file(tmp_path: Path, content: bytes) -> None:
     assert told.stderr.startswith(("FormatError: ", "NeedMoreBytes: "))
     assert "Traceback" not in told.output
     assert re.search(r"^  where ", told.stderr, re.M)
+
+
+def test_pack_of_onnx_names_every_operator_that_is_unknown(tmp_path: Path) -> None:
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [2])
+    chain = [("Foo", "x", "a"), ("Relu", "a", "b"), ("Bar", "b", "y")]
+    nodes = [onnx.helper.make_node(op, [given], [out]) for op, given, out in chain]
+    made = onnx.ValueInfoProto(name="y")
+    graph = onnx.helper.make_graph(nodes, "g", [value], [made])
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "odd.onnx")
+    told = edgewise("pack", tmp_path / "odd.onnx", "-o", tmp_path / "out")
+    assert told.exit_code == 2
+    assert told.stderr.startswith("UnsupportedError: ")
+    assert "Foo" in told.stderr
+    assert "Bar" in told.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_answer_from_a_server(tiny: TinyChat, server: Server) -> None:

@@ -2,11 +2,10 @@
 
     PYTHONPATH=pyapp:. python3 -m bench.models.compile FACTS.json FOLDER [--models FOLDER] [CASE …]
 
-FACTS.json is what `models.html?facts` reports: {"webgpu": …, "webnn": …}, null for what is not
-there. Goes the way of any model in Edgewise (OnnxSession, Model) up to a device that keeps the plan
-instead of loading it. Writes FOLDER/CASE.json for the page, with what was planned, and files
-beside it.
-Needs Python with NumPy and onnx.
+FACTS.json is what the page reports of devices: {"webgpu": …, "webnn": …}, null for what is not
+there. Goes the way of any model in Edgewise (OnnxSession, Model) up to a device that keeps the
+plan instead of loading it. Writes FOLDER/CASE.json for the page, with what was planned, and files
+beside it. Needs Python with NumPy and onnx.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -30,8 +29,7 @@ from onnx import helper, numpy_helper
 from bench.models.cases import CASES, MINILM, Case, made
 from edgewise.formats.onnx_read import parse
 from edgewise.graph.graph import specialise
-from edgewise.host.base import WeightBytes, Weights
-from edgewise.host.cpython import CPythonHost
+from edgewise.host.base import Executable, Host, WeightBytes, Weights
 from edgewise.importers import bert
 from edgewise.runtime.arrays import sizes
 from edgewise.runtime.model import Model
@@ -43,6 +41,17 @@ from edgewise.targets.webnn.facts import WebnnFacts
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / ".cache" / "models"
 DATA = ROOT / "tests" / "data"
+
+
+class Clock:
+    """All of a host that compiling needs; that of CPython wants packages that may be missing."""
+
+    def clock(self) -> float:
+        """Milliseconds that only grow."""
+        return 1e3 * time.perf_counter()
+
+
+HERE = cast(Host, Clock())
 
 
 class Kept:
@@ -63,7 +72,11 @@ class Keeper:
         self.weights: Weights = WeightBytes(b"")
 
     async def load(
-        self, plan: str, weights: Weights, on_progress: Callable[[int, int], None]
+        self,
+        plan: str,
+        weights: Weights,
+        on_progress: Callable[[int, int], None],
+        share: Sequence[Executable] = (),
     ) -> Any:
         """Keep it."""
         self.plan, self.weights = plan, weights
@@ -142,7 +155,7 @@ def onnx_plan(writer: Writer, case: Case, facts: DeviceFacts) -> dict[str, Any]:
     given = made(case)
     keeper = Keeper(facts)
     start = time.perf_counter()
-    session = OnnxSession(CPythonHost(), parse(files[""]), Files.joined(files), keeper)
+    session = OnnxSession(HERE, parse(files[""]), Files.joined(files), keeper)
     ready = asyncio.run(session.specialise(given))
     ms = 1e3 * (time.perf_counter() - start)
     graph = ready.imported.graph
@@ -164,7 +177,7 @@ def safetensors_plan(writer: Writer, case: Case, facts: DeviceFacts) -> dict[str
     if isinstance(facts, WebnnFacts):
         graph, bindings = specialise(graph, bindings), {}
     weights = WeightBytes(path.read_bytes())
-    model = asyncio.run(Model.load(CPythonHost(), graph, manifest.tensors, weights, device=keeper))
+    model = asyncio.run(Model.load(HERE, graph, manifest.tensors, weights, device=keeper))
     ms = 1e3 * (time.perf_counter() - start)
     inputs = {name: array.astype(np.int32) for name, array in made(case).items()}
     name = f"{case.name}-safetensors-{facts.target}"
@@ -183,9 +196,8 @@ def peer(writer: Writer, case: Case) -> dict[str, Any]:
     types = {"int64": "int64", "float32": "float32"}
     return {
         "model": writer.file(without_doubles(writer.path(case.model).read_bytes())),
-        "external": [
-            [name, served(writer, writer.path(path))] for name, path in case.files.items()
-        ],
+        "external": [[name, served(writer, writer.path(file))]
+                     for name, file in case.files.items()],
         "sizes": dict(case.sizes),
         "inputs": [[name, types[array.dtype.name], list(array.shape), writer.file(array.tobytes())]
                    for name, array in made(case).items()],

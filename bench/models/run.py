@@ -1,12 +1,13 @@
 """Models on Edgewise and on ONNX Runtime Web, in turn in one page of one browser.
 
-    PYTHONPATH=pyapp:. python3 -m bench.models.run --out FOLDER [OPTION …] [STEP …]
+    PYTHONPATH=pyapp:. python3 -m bench.models.run --out FOLDER [--chromium PATH] [STEP …]
 
 Steps, in this order unless named: facts (and the plans), gpu (both on WebGPU), cpu (native WebNN
 where there is one, and Wasm), profile (each dispatch's GPU time). --cases NAME,NAME does some
-only. Each case leaves a JSON line in FOLDER/models.jsonl; one that fails leaves its reason. Reads
-.cache/models and build/bench/peers/ort (see parts.sh), or what --models and --peers name. Needs
-Python with NumPy and onnx, and a browser.
+only; --software is for a machine without a GPU. Each case leaves a JSON line in
+FOLDER/models.jsonl; one that fails leaves its reason. Reads .cache/models and
+build/bench/peers/ort (see parts.sh), or what --models and --peers name. Needs Python with NumPy
+and onnx, and a browser.
 """
 
 from __future__ import annotations
@@ -50,8 +51,13 @@ class Bench:
     lines: Path
     peer: str
 
-    def page(self, query: dict[str, object], timeout_s: float) -> dict[str, Any]:
-        """What the page reports. Raises browser.Failed, also when the time is up."""
+    def page(
+        self, query: dict[str, object], timeout_s: float, *, cpu: bool = False
+    ) -> dict[str, Any]:
+        """What the page reports; `cpu` in a browser that needs no GPU.
+
+        Raises browser.Failed, also when the time is up.
+        """
         left = self.deadline - time.monotonic()
         if left < 5:
             raise browser.Failed("no time left")
@@ -60,11 +66,16 @@ class Bench:
             f"models.html?{asked}",
             [*PAGES, self.out, self.peers, self.models, plans.DATA, ROOT],
             chromium=self.chromium,
-            software=self.software,
+            software=self.software or cpu,
             timeout_s=min(left, timeout_s * (4 if self.software else 1)),
             log=self.out / "browser.log",
-            webnn=True,
+            webnn=cpu,
         )
+
+    @property
+    def small(self) -> list[str]:
+        """The cases that WebGPU runs in a bearable time."""
+        return [name for name in self.cases if not (self.software and name in LARGE)]
 
     def told(self, name: str) -> dict[str, Any]:
         """What was compiled for a case."""
@@ -74,10 +85,11 @@ class Bench:
 
 def facts(bench: Bench) -> Iterator[dict[str, Any]]:
     """What the browser has; then the plans for it."""
-    found = bench.page({"facts": 1, "probes": probes()}, 60)
+    found = bench.page({"facts": "webgpu"}, 60)
+    native = bench.page({"facts": "webnn", "probes": probes()}, 60, cpu=True)["webnn"]
+    yield {"what": "facts", **found, "webnn": native and native["browser"]}
+    found["webnn"] = native
     (bench.out / "facts.json").write_text(json.dumps(found))
-    webnn = found.get("webnn")
-    yield {"what": "facts", **found, "webnn": webnn and len(webnn["operators"])}
     for row in plans.compile_all(found, bench.out, bench.models, bench.cases):
         kept = {
             engine: {k: v for k, v in plan.items() if k not in ("weights", "inputs", "outputs")}
@@ -87,16 +99,20 @@ def facts(bench: Bench) -> Iterator[dict[str, Any]]:
 
 
 def compare(
-    bench: Bench, what: str, engines: Sequence[str], counts: dict[str, int]
+    bench: Bench, what: str, cases: list[str], engines: Sequence[str], counts: dict[str, int]
 ) -> Iterator[Any]:
     """Each case on these engines in turn; the last is what they are compared with."""
-    for name in bench.cases:
+    for name in cases:
         told = bench.told(name)["plans"]
         known = [e for e in engines if not e.startswith("edgewise") or e in told]
         query = {"case": name, "engines": ",".join(known), "reference": REFERENCE,
                  "threads": bench.threads, **counts}  # fmt: skip
         try:
-            yield {"what": what, "threads": bench.threads, **bench.page(query, 90)}
+            yield {
+                "what": what,
+                "threads": bench.threads,
+                **bench.page(query, 90, cpu=what == "cpu"),
+            }
         except browser.Failed as error:
             yield {"what": what, "case": name, "error": str(error)[-1500:]}
 
@@ -104,22 +120,19 @@ def compare(
 def gpu(bench: Bench) -> Iterator[dict[str, Any]]:
     """Both on WebGPU."""
     ours = ["edgewise-webgpu", "edgewise-webgpu-safetensors"]
-    yield from compare(
-        bench, "gpu", [*ours, *bench.peer.split(",")], SMALL if bench.software else ENOUGH
-    )
+    counts = SMALL if bench.software else ENOUGH
+    yield from compare(bench, "gpu", bench.small, [*ours, *bench.peer.split(",")], counts)
 
 
 def cpu(bench: Bench) -> Iterator[dict[str, Any]]:
     """Native WebNN on the CPU, and Wasm."""
     ours = ["edgewise-webnn", "edgewise-webnn-safetensors"]
-    yield from compare(
-        bench, "cpu", [*ours, "ort-webnn", "ort-wasm"], SMALL if bench.software else CPU
-    )
+    yield from compare(bench, "cpu", bench.cases, [*ours, "ort-webnn", "ort-wasm"], CPU)
 
 
 def profile(bench: Bench) -> Iterator[dict[str, Any]]:
     """Each dispatch's time."""
-    for name in bench.cases:
+    for name in bench.small:
         row = CASES[name]
         both = ["edgewise-webgpu-safetensors"] if MINILM in row.files.values() else []
         for engine in ["edgewise-webgpu", *both]:
@@ -190,15 +203,13 @@ def arguments() -> tuple[Bench, list[str]]:
     parser.add_argument("--chromium", type=Path, default=Path("/usr/bin/chromium"))
     parser.add_argument("--software", action="store_true", help="WebGPU on the CPU, tiny counts")
     parser.add_argument("--threads", type=int, default=4, help="of the peer's Wasm")
-    parser.add_argument("--cases", help="names, with commas; all but the largest in software")
+    parser.add_argument("--cases", help="names, with commas")
     parser.add_argument("--lines", type=Path, help="the file for the JSON lines")
     parser.add_argument("--peer", default="ort-webgpu", help="engines beside ours on WebGPU")
     parser.add_argument("--seconds", type=float, default=450, help="for all steps together")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     cases = given.cases.split(",") if given.cases else list(CASES)
-    if given.software and not given.cases:
-        cases = [name for name in cases if name not in LARGE]
     bench = Bench(given.out, given.models, given.peers, given.chromium, given.software,
                   given.threads, cases, time.monotonic() + given.seconds,
                   given.lines or given.out / "models.jsonl", given.peer)  # fmt: skip

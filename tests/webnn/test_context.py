@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgewise.dtypes import DType
 from edgewise.errors import (
     DTypeError,
     EdgewiseError,
@@ -18,6 +19,7 @@ from edgewise.errors import (
     ShapeError,
 )
 from edgewise.webnn import ML, MLContext, MLGraph, MLTensor
+from edgewise.webnn.operand import MLOperandDescriptor
 
 
 def doubled(context: MLContext, dtype: str = "float32") -> MLGraph:
@@ -88,6 +90,14 @@ def test_outputs_given_ahead(context: MLContext) -> None:
         (lambda b, x: b.gemm(x, x, label="layer 3"), ShapeError, "layer 3"),
         (lambda b, x: b.input("x", [1]), GraphError, "'x'"),
         (lambda b, x: b.input("z", [-1]), ShapeError, "input 'z'"),
+        (lambda b, x: b.input("z", [2, 0]), ShapeError, r"input 'z'.*\[2, 0\].*no empty tensors"),
+        (lambda b, x: b.input("z", [2**31]), ShapeError, "input 'z'.*2147483647"),
+        (lambda b, x: b.input("z", [2**16, 2**16]), ShapeError, "input 'z'.*as many elements"),
+        (lambda b, x: b.input("z", [b.symbol("n", 4), 0]), ShapeError, r"input 'z'.*\[n, 0\]"),
+        (lambda b, x: b.input("z", MLOperandDescriptor(DType.INT8, (0,))), ShapeError, "'z'"),
+        (lambda b, x: b.constant(np.zeros((0, 2), np.float32)), ShapeError, "constant.*no empty"),
+        (lambda b, x: b.slice(x, [1], [0]), ShapeError, r"slice output.*\[0\].*no empty"),
+        (lambda b, x: b.split(x, [2, 0]), ShapeError, r"split output.*\[0\].*no empty"),
         (lambda b, x: b.input("z", [1], "string"), DTypeError, "input 'z'"),
         (lambda b, x: b.input("z", {"shape": [1]}), InputError, "data_type"),
         (lambda b, x: b.build({}), GraphError, "at least one"),
@@ -148,6 +158,10 @@ def test_tensors_refuse(ml: ML, context: MLContext) -> None:
     ]:
         with pytest.raises((InputError, ShapeError), match=says):
             context.dispatch(graph, inputs, outputs)
+    with pytest.raises(ShapeError, match=r"create_tensor.*no empty tensors"):
+        context.create_tensor([2, 0], "float32")
+    with pytest.raises(ShapeError, match=r"create_constant_tensor.*no empty tensors"):
+        context.create_constant_tensor({"data_type": "int8", "shape": [0]}, b"")
     with pytest.raises(ShapeError, match="write_tensor"):
         context.write_tensor(x, np.zeros(3, np.float32))
     with pytest.raises(InputError, match="made writable"):

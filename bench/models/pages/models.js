@@ -1,6 +1,6 @@
 // One case on several engines in turn, in one page: A B A B, the same inputs, and what each gives.
 //
-// Query: facts=1 (what devices there are, with probes=JSON), or case=NAME, engines=NAME,NAME (see
+// Query: facts=webgpu or webnn (what the device is; probes=JSON), or case=NAME, engines=NAME,NAME (see
 // engines.js), reference=NAME (whose outputs all are compared with, once), rounds=N, runs=N of each
 // engine in a round, warm=N, threads=N for Wasm, profile=1 for the GPU time of each dispatch instead.
 // A run is: write the inputs, run, read every output.
@@ -52,22 +52,20 @@ async function compare(test, names) {
   const engines = [];
   /** @type {Record<string, string>} */
   const failed = {};
-  for (const name of names) {
-    try {
-      const engine = await open(test, name);
-      engines.push(engine);
-      await say(`${test.case} ${name}: loaded in ${engine.load_ms.toFixed(0)} ms`);
-    } catch (/** @type {any} */ error) {
-      failed[name] = error?.code ? JSON.stringify(error) : String(error?.stack ?? error).slice(0, 600);
-    }
-  }
   /** @type {Record<string, Arrays>} */
   const outputs = {};
   /** @type {Record<string, number>} */
   const first = {};
-  for (const { name, run } of engines) {
-    first[name] = round(await timed(async () => { outputs[name] = await run(); }));
-    for (let i = 1; i < WARM; i++) await run();
+  for (const name of names) {
+    try {
+      const engine = await open(test, name);
+      await say(`${test.case} ${name}: loaded in ${engine.load_ms.toFixed(0)} ms`);
+      first[name] = round(await timed(async () => { outputs[name] = await engine.run(); }));
+      for (let i = 1; i < WARM; i++) await engine.run();
+      engines.push(engine);
+    } catch (/** @type {any} */ error) {
+      failed[name] = error?.code ? JSON.stringify(error) : String(error?.stack ?? error).slice(0, 600);
+    }
   }
   /** @type {Record<string, number[]>} */
   const times = Object.fromEntries(engines.map(({ name }) => [name, []]));
@@ -101,8 +99,9 @@ function ratios(own, other) {
 
 report(async () => {
   if (query.facts) {
-    return { webgpu: await found(webgpu.open), webnn: await found(() => webnn.open("cpu", query.probes)),
-      user_agent: navigator.userAgent, cores: navigator.hardwareConcurrency };
+    const open = query.facts === "webgpu" ? webgpu.open : () => webnn.open("cpu", query.probes);
+    return { [query.facts]: await found(open), user_agent: navigator.userAgent,
+      cores: navigator.hardwareConcurrency };
   }
   const test = await (await fetch(`${query.case}.json`)).json();
   const names = query.engines.split(",");

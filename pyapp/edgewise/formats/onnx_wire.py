@@ -139,6 +139,8 @@ class _Walk:
         return number, wire, begin, stop
 
     def varint(self, at: int, end: int) -> tuple[int, int]:
+        if at < end and self.data[at] < 128:  # most are one byte
+            return self.data[at], at + 1
         value = shift = 0
         for here in range(at, min(end, at + 10)):
             byte = self.data[here]

@@ -101,7 +101,8 @@ class Op:
     shape      (*values, **attrs) -> the data type and shape of each output
     reference  (xp, *arrays, **attrs) -> array or tuple of arrays; data types come as NumPy names
     decompose  (builder, *values, **attrs) -> value or tuple of values
-    wgsl       an expression over inputs and attributes, such as {input}; {T} is the output's type
+    wgsl       an expression over inputs and attributes, such as {input}, all f32 for floats; {T} is
+               the output's type. It may call the functions of targets/webgpu/kernels/math.wgsl
     in_place   output index -> index of the input, a state, that it is the next version of
     several    whether the builder's method returns a tuple
     typed      whether `reference` is also given `dtype`, the DType of its output

@@ -148,6 +148,8 @@ class MLGraphBuilder:
         named = {name: _plain(each, name in types, op.name) for name, each in kwargs.items()}
         with self._inner.scope(str(label)) if label else nullcontext():
             made = getattr(self._inner, op.method)(*positional, **named)
+        for value in made if isinstance(made, tuple) else (made,):
+            dims_of(value.shape, f"{op.name} output", symbols=True)
         return [MLOperand(v) for v in made] if isinstance(made, tuple) else MLOperand(made)
 
 

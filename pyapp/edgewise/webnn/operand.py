@@ -37,6 +37,8 @@ class MLOperandDescriptor:
         return f"{self.data_type}{list(self.shape)}"
 
 
+MOST = 2**31 - 1
+
 Described: TypeAlias = MLOperandDescriptor | Mapping[str, Any]
 
 
@@ -50,20 +52,29 @@ def dtype_of(given: DType | str, where: str) -> DType:
 
 
 def dims_of(given: Sequence[Any], where: str, *, symbols: bool = False) -> tuple[Dim, ...]:
-    """A shape as a tuple of ints, and symbols where they may be. Raises ShapeError."""
+    """A shape as a tuple of ints, and symbols where they may be. Raises ShapeError.
+
+    The specification's "valid dimension": sizes and their product are from 1 to 2^31 - 1. That none
+    is 0 is a rule of this interface alone: graphs of the package may have empty tensors.
+    """
     try:
         shape = tuple(each if isinstance(each, Expr) else each.__index__() for each in given)
     except (TypeError, AttributeError):
         raise ShapeError(where, got=repr(given), need="a list of integers") from None
-    if any(each < 0 if isinstance(each, int) else not symbols for each in shape):
-        raise ShapeError(where, got=str(list(map(str, shape))), need="sizes of at least 0")
+    sizes = [each for each in shape if isinstance(each, int)]
+    if len(sizes) < len(shape) and not symbols:
+        raise ShapeError(where, got=f"shape [{', '.join(map(str, shape))}]", need="integers")
+    if any(each < 1 for each in sizes) or prod(sizes) > MOST:
+        raise ShapeError(where, got=f"shape [{', '.join(map(str, shape))}]",
+                         need=f"sizes, and as many elements, from 1 to {MOST} (WebNN has no empty "
+                              "tensors)")  # fmt: skip
     return shape
 
 
 def described(given: Described, where: str) -> MLOperandDescriptor:
     """A descriptor, also from a dict with `data_type` (or `dataType`) and `shape`."""
     if isinstance(given, MLOperandDescriptor):
-        return given
+        return descriptor(given.data_type, given.shape, where)
     dtype = given.get("data_type", given.get("dataType"))
     if dtype is None or set(given) - {"data_type", "dataType", "shape"}:
         raise InputError(f"{where}: a descriptor", got=f"a dict of {sorted(given)}",

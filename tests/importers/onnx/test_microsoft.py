@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from edgewise.errors import UnsupportedError
 from tests.importers.onnx.oracle import Array, check, model, node, ours
@@ -160,6 +161,18 @@ def test_multi_head_attention(kind: str) -> None:
     elif kind == "scale":
         attrs["scale"] = 0.2
     run("MultiHeadAttention", inputs, outputs, **attrs)
+
+
+@pytest.mark.parametrize("added", [False, True])
+def test_multi_head_attention_that_shows_its_scores(added: bool) -> None:
+    inputs = {name: floats(2, 5, H * D) for name in "qkv"}
+    if added:
+        inputs["more"] = floats(1, H, 5, 5)
+    names = "q k v - - more" if added else "q k v"
+    made = node("MultiHeadAttention", names, "y - - scores", MS, num_heads=H)
+    proto = model([made], inputs, ["y", "scores"])
+    proto.graph.output[1].CopyFrom(helper.make_tensor_value_info("scores", 1, None))
+    check(proto, inputs, atol=1e-5)
 
 
 def test_multi_head_attention_of_packed_tensors() -> None:

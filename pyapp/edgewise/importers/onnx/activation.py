@@ -133,8 +133,10 @@ def _flat(c: Call, axis: int) -> Value:
 @onnx_op("Softmax")
 def Softmax(c: Call) -> Value:
     """Until opset 12: over all axes from `axis` on together."""
-    flat = _flat(c, c.axis("axis", 1))
-    return c.b.reshape(c.b.softmax(flat, 1), c.shape(0))
+    axis = c.axis("axis", 1)
+    if all(size == 1 for size in c.shape(0)[axis + 1 :]):
+        return c.b.softmax(c[0], axis)
+    return c.b.reshape(c.b.softmax(_flat(c, axis), 1), c.shape(0))
 
 
 @onnx_op("Softmax", since=13)

@@ -8,6 +8,7 @@ page and in CPython, without NumPy.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from ...errors import PlanError, UnsupportedError
 from ...graph.graph import Graph, Node
@@ -25,7 +26,7 @@ from . import (
     lower_scatter,
     lower_window,
 )
-from .emit import SETTINGS_BYTES, Program, Shared, nbytes_of
+from .emit import SETTINGS_BYTES, Program, Shared, n_elements, nbytes_of
 from .lower_webnn import fit, lower_pointwise, result
 from .pointwise import POINTWISE
 from .stored import bind
@@ -68,6 +69,7 @@ STRUCTURED: dict[str, Lowering] = {
 READERS = frozenset({*POINTWISE, *STRUCTURED})
 KNOWN = frozenset({*LOWERINGS, *READERS})
 
+SMALL = 1 << 16  # elements that may lie in memory from the beginning
 USED_FEATURES = frozenset({"shader-f16", "subgroups"})
 
 
@@ -108,6 +110,7 @@ def compile_plan(
         memory = program.memory()
         peak = max(peak, memory.peak_live)
         steps[name] = program.steps(memory)
+    uploads = weights.finish()
     values = {
         name: Binding(index, 0, shared.buffers[index].nbytes)
         for name, index in shared.named.items()
@@ -120,7 +123,7 @@ def compile_plan(
         symbols=symbols,
         kernels=tuple(shared.kernels),
         buffers=tuple(shared.buffers),
-        weights=tuple(sorted(weights.uploads, key=lambda upload: upload.start)),
+        weights=uploads,
         inline=tuple(weights.inline),
         programs=steps,
         values=values,
@@ -141,7 +144,23 @@ def prepare(graph: Graph, facts: DeviceFacts) -> Graph:
             need="operators with a kernel",
             fix="run them elsewhere",
         )
-    return clean(known).graph
+    return _constants_first(clean(known).graph)
+
+
+def _constants_first(graph: Graph) -> Graph:
+    """What is computed from constants alone, element by element, stands in front: then it is
+    known where a kernel looks for element-wise operators to do where it stores."""
+    known = set(graph.constants)
+    front, rest = [], []
+    for node in graph.nodes:
+        names = [name for name in node.inputs if name is not None]
+        small = all(n_elements(graph.values[name].shape) <= SMALL for name in node.outputs)
+        if node.op in POINTWISE and small and known.issuperset(names):
+            known.update(node.outputs)
+            front.append(node)
+        else:
+            rest.append(node)
+    return replace(graph, nodes=(*front, *rest))
 
 
 def _lower(graph: Graph, shared: Shared, weights: Weights, feedback: Mapping[str, str]) -> Program:

@@ -54,7 +54,7 @@ CASTS: dict[tuple[str, str], str] = {
     ("f32", "i32"): "i32({x})",
     # WGSL gives 0 for what is below; casts wrap around
     ("f32", "u32"): "select(u32({x}), u32(i32({x})), {x} < 0.0)",
-    ("f32", "vec2u"): "from_f32({x})",
+    ("f32", "vec2u"): "wide_f32({x})",
     ("i32", "f32"): "f32({x})",
     ("i32", "i32"): "{x}",
     ("i32", "u32"): "u32({x})",

@@ -61,8 +61,8 @@ def _run(
     turned: bool = False,
 ) -> None:  # fmt: skip
     """Dispatch the gemm kernel that suits the sizes."""
-    m, n = most(rows), most(columns)
-    shape = gemm(k.p.shared.facts, m, n, most(batches), conv=conv, turned=turned)
+    m, n, depth = most(rows), most(columns), most(dims["K"])
+    shape = gemm(k.p.shared.facts, m, n, depth, most(batches), conv=conv, turned=turned)
     k.kernel = shape.kernel
     groups = (
         (per(columns, shape.columns), per(rows, shape.rows), batches)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 from ...errors import PlanError
@@ -53,15 +53,15 @@ def render(
     """
     types = types or {}
     flags = flags or {}
-    rest = [head] if head else []
-    rest += [f"const {key} = {_literal(value)};" for key, value in (consts or {}).items()]
-    rest += body.splitlines() if body is not None else _expand(f"{name}.wgsl", flags)
     lines = ["enable f16;"] if "f16" in types.values() else []
     if flags.get("SUBGROUPS"):
         lines.append("enable subgroups;")
     for alias, kind in types.items():
         lines.append(f"alias {alias} = {kind};")
         lines += [f"alias {alias}{n} = vec{n}<{kind}>;" for n in (2, 4)]
+    rest = [head] if head else []
+    rest += [f"const {key} = {_literal(value)};" for key, value in (consts or {}).items()]
+    rest += body.splitlines() if body is not None else _expand(f"{name}.wgsl", flags)
     text = "\n".join([*rest, ""])
     return "\n".join([*lines, *called(text), text])
 
@@ -73,12 +73,13 @@ def library() -> dict[str, str]:
     return {each[1]: each[0] for each in _FUNCTION.finditer(text)}
 
 
-def called(text: str) -> list[str]:
+@lru_cache(256)  # the layers of a model are the same texts
+def called(text: str) -> tuple[str, ...]:
     """The functions of the library that `text` calls, and those that they call."""
     names: set[str] = set()
     for name in library().keys() & set(_CALL.findall(text)):
         names |= _needs(name)
-    return [function for name, function in library().items() if name in names]
+    return tuple(function for name, function in library().items() if name in names)
 
 
 @cache

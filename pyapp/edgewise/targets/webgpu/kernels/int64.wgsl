@@ -28,7 +28,7 @@ fn sign64(a: vec2u) -> vec2u {
   return vec2u(select(0u, 1u, any(a != vec2u(0u, 0u))), 0u);
 }
 
-fn mul_words(a: u32, b: u32) -> vec2u {
+fn mul_wide_u32(a: u32, b: u32) -> vec2u {
   let al = a & 0xffffu;
   let ah = a >> 16u;
   let bl = b & 0xffffu;
@@ -39,7 +39,7 @@ fn mul_words(a: u32, b: u32) -> vec2u {
 }
 
 fn mul64(a: vec2u, b: vec2u) -> vec2u {
-  let low = mul_words(a.x, b.x);
+  let low = mul_wide_u32(a.x, b.x);
   return vec2u(low.x, low.y + a.x * b.y + a.y * b.x);
 }
 
@@ -82,7 +82,7 @@ fn min_u64(a: vec2u, b: vec2u) -> vec2u { return select(b, a, less_u64(a, b)); }
 
 fn wide_i32(a: i32) -> vec2u { return vec2u(bitcast<u32>(a), bitcast<u32>(a >> 31u)); }
 
-fn from_f32(x: f32) -> vec2u {
+fn wide_f32(x: f32) -> vec2u {
   let size = trunc(abs(x));
   let high = floor(size / 4294967296.0);
   let made = vec2u(u32(size - high * 4294967296.0), u32(high));

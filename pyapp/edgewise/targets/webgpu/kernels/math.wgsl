@@ -1,5 +1,5 @@
 // math      functions of numbers that WGSL lacks, or has too rough or undefined for some
-// dtypes    what the end of a name says: f32 (also for float16), i32, u32
+// dtypes    as the ends of names say: f32 (also for float16), i32, u32
 // source    WGSL lets a compiler assume that there are no NaNs and infinities, so that `x != x` may
 //           be folded to false and `max(x, 0)` may lose a NaN: what must be right for them looks at
 //           the bits
