@@ -26,9 +26,9 @@ from playwright.sync_api import Browser, Page
 
 from e2e.browsers import ROOT
 from e2e.server import SiteServer
+from tools.build_site import package_row, page_packages
 
 PACKAGE = ROOT / "pyapp" / "edgewise"
-WHEELS = ROOT / ".cache" / "wheels"
 BOOT_TIMEOUT_MS = 120_000
 
 
@@ -83,17 +83,6 @@ def revived(value: Any) -> Any:
     return [revived(each) for each in value] if isinstance(value, list) else value
 
 
-def wheel(package: str) -> Path:
-    """A package for Pyodide, which set-up fetched."""
-    found = sorted(WHEELS.glob(f"{package}-*.whl"))
-    assert found, f"{package} for Pyodide is missing: run python3 tools/setup.py test"
-    return found[-1]
-
-
-#: Packages that a page loads when they are asked for, and the wheels that each takes.
-PACKAGES = {"numpy": ("numpy",), "onnx": ("typing_extensions", "protobuf", "onnx")}
-
-
 def lay_out(folder: Path) -> None:
     """What the page loads, linked from where it is; Edgewise as an archive of the source tree."""
     npm = ROOT / "node_modules"
@@ -105,8 +94,9 @@ def lay_out(folder: Path) -> None:
         "vendor/tokenizers.mjs": npm / "@huggingface/tokenizers/dist/tokenizers.min.mjs",
         "vendor/jinja.mjs": npm / "@huggingface/jinja/dist/index.js",
     }  # fmt: skip
-    packages = {name: [wheel(each) for each in needed] for name, needed in PACKAGES.items()}
-    links |= {f"vendor/{each.name}": each for wheels in packages.values() for each in wheels}
+    packages = page_packages()
+    for wheels in packages.values():
+        links |= wheels
     for name, target in links.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).symlink_to(target)
@@ -114,7 +104,8 @@ def lay_out(folder: Path) -> None:
         for path in sorted(PACKAGE.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
                 archive.write(path, path.relative_to(PACKAGE.parent).as_posix())
-    named = {name: [f"vendor/{each.name}" for each in wheels] for name, wheels in packages.items()}
+    named = {name: [package_row(*each) for each in wheels.items()]
+             for name, wheels in packages.items()}  # fmt: skip
     build = {"wheel": "edgewise.whl", "models": ["none"], "packages": named}
     (folder / "build.json").write_text(json.dumps(build))
 

@@ -199,13 +199,13 @@ def test_report_of_a_gpu(page: Page, site: SiteServer, answers: str) -> None:
 def test_keyboard(chat: Page) -> None:
     expect(chat.get_by_role("status")).to_contain_text("Ready", timeout=BOOT_MS)
     reached = []
-    for _ in range(8):
+    for _ in range(9):
         chat.keyboard.press("Tab")
         reached.append(chat.evaluate("document.activeElement.textContent.trim().slice(0, 20)"))
         if chat.evaluate("document.activeElement.id") == "question":
             break
     assert [name.split("\n")[0][:11] for name in reached] == [
-        "Skip to the", "New convers", "This device", "What is the", "Why is the ",
+        "Skip to the", "New convers", "your own ON", "This device", "What is the", "Why is the ",
         "Write a hai", "",
     ]  # fmt: skip
     chat.keyboard.type("first")

@@ -1,12 +1,17 @@
 // The window's side of a page whose logic is Python in a worker: applies view updates, forwards
 // events. It knows nothing of what the page is about; the HTML says what to forward:
 //
-//   data-event="name"        a button's click or a form's submit becomes event `name`
+//   data-event="name"        a button's click, a form's submit or a choice of files becomes event
+//                            `name`
 //   data-echo="template"     on submit, this <template> is shown at once in #data-echo-into with
 //                            the first field's text in part data-echo-part; Python gets its id
 //   data-enter="submit"      Enter submits, Shift+Enter does not
 //   data-fill="field"        a click puts the button's text into that field
+//   data-keep                a form that keeps what was entered when it is submitted
+//   data-drop="name"         files dropped anywhere become event `name` with the files; while they
+//                            are over the page this element has data-over
 //   data-escape="name"       (on body) Escape becomes event `name`
+//   data-follow              (on body) who reads the page's end keeps seeing it while it grows
 //   data-failure             the element that shows an error, by its parts
 //   data-offline="script"    (on body) the service worker that keeps the site
 //
@@ -50,6 +55,7 @@ function apply([target, operation, value]) {
   else if (operation === "child") element.append(build(value));
   else if (operation === "remove") element.remove();
   else if (operation === "focus") element.focus();
+  else if (operation === "reveal") element.scrollIntoView({ block: "start" });
   else if (operation[0] === ".") element[operation.slice(1)] = value;
   else if (value === null) element.removeAttribute(operation.slice(1));
   else element.setAttribute(operation.slice(1), value);
@@ -58,7 +64,8 @@ function apply([target, operation, value]) {
 /** Applies a batch and keeps the end in view for who was there. @param {Update[]} updates */
 function show(updates) {
   const page = document.documentElement;
-  const following = page.scrollHeight - page.clientHeight - page.scrollTop < NEAR;
+  const following = "follow" in document.body.dataset
+    && page.scrollHeight - page.clientHeight - page.scrollTop < NEAR; // prettier-ignore
   updates.forEach(apply);
   if (following) page.scrollTop = page.scrollHeight;
 }
@@ -117,7 +124,7 @@ document.addEventListener("submit", (event) => {
   event.preventDefault();
   const value = Object.fromEntries(new FormData(form));
   send(form.dataset.event, "submit", value, echo(form, String(Object.values(value)[0] ?? "")));
-  form.reset();
+  if (!("keep" in form.dataset)) form.reset();
 });
 
 document.addEventListener("click", (event) => {
@@ -140,3 +147,33 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   field.form?.requestSubmit();
 });
+
+/** @param {string} id @param {string} type @param {Iterable<File>} files */
+function give(id, type, files) {
+  worker.postMessage({ event: JSON.stringify({ id, type, value: null }), files: [...files] });
+}
+
+document.addEventListener("change", (event) => {
+  const field = /** @type {HTMLInputElement} */ (event.target);
+  if (field.type !== "file" || !field.dataset.event || !field.files?.length) return;
+  give(field.dataset.event, "change", field.files);
+  field.value = ""; // the same file may be chosen again
+});
+
+const drop = /** @type {HTMLElement | null} */ (document.querySelector("[data-drop]"));
+if (drop) {
+  const over = (/** @type {boolean} */ is) => drop.toggleAttribute("data-over", is);
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault(); // else the browser would open the file
+    over(true);
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) over(false); // out of the window
+  });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    over(false);
+    const { files } = event.dataTransfer ?? {};
+    if (files?.length) give(drop.dataset.drop ?? "", "drop", files);
+  });
+}

@@ -6,9 +6,9 @@
 
 /** @typedef {{base: string, python: string[], prefetch?: string}} Start */
 
-/** @type {string[]} */
+/** @type {{event: string, files?: File[]}[]} */
 const waiting = [];
-/** @type {((event: string) => void) | null} */
+/** @type {((event: string, files: File[]) => void) | null} */
 let listener = null;
 /** @type {Record<string, number>} */
 const timings = {};
@@ -17,17 +17,17 @@ const timings = {};
 const page = {
   /** @param {string} view  JSON */
   post: (view) => postMessage({ view }),
-  /** @param {(event: string) => void} callback  Python's, and Python destroys it */
+  /** @param {(event: string, files: File[]) => void} callback  Python's, which destroys it */
   listen(callback) {
     listener = callback;
-    waiting.splice(0).forEach((event) => callback(event));
+    waiting.splice(0).forEach(({ event, files = [] }) => callback(event, files));
   },
 };
 
 onmessage = ({ data }) => {
   if (data.start) boot(data.start).catch(report);
-  else if (listener) listener(data.event);
-  else waiting.push(data.event);
+  else if (listener) listener(data.event, data.files ?? []);
+  else waiting.push(data);
 };
 
 /** @param {any} error */

@@ -45,6 +45,10 @@ class View:
         """Move the keyboard's focus."""
         self._add(target, "focus", None)
 
+    def reveal(self, target: str) -> None:
+        """Bring an element into sight."""
+        self._add(target, "reveal", None)
+
     def _add(self, target: str, operation: str, value: object) -> None:
         if not self._batch:
             asyncio.get_running_loop().call_soon(self._flush)

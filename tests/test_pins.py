@@ -56,6 +56,7 @@ def test_wheels_for_the_page_are_pinned_by_hash() -> None:
     for row in rows:
         assert re.fullmatch(r"\d+(\.\d+)+", row["version"])
         assert re.fullmatch(r"[0-9a-f]{64}", row["sha256"])
+        assert row["for"] in names
         assert row["registry"] == "pypi" or Path(row["member"]).name == row["file"]
 
 

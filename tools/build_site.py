@@ -6,11 +6,15 @@
     vendor/           the tokenizer and the chat templates' engine, one ES module each
     wheels/           Edgewise as a wheel, the same as on a package index
     models/           packed models: manifest, tokenizer, and the model's own file (a hard link)
+    packages/         wheels that a page loads when it needs them: NumPy, onnx
     build.json        {"version", "wheel", "models": [manifest path, …],
+                       "packages": {name: [{"path", "nbytes", "sha256",
+                                            "segments": [[sha256, nbytes], …]}, …]},
                        "files": [{"path", "nbytes", "sha256"}, …]}
 
-`files` of build.json lists everything but models/ and itself: what a service worker keeps for a
-visit without a network. Weights are not in it, they live in the store under their own hashes.
+`files` of build.json lists everything but models/, packages/ and itself: what a service worker
+keeps for a visit without a network. Weights and packages are not in it, they live in the store
+under their own hashes.
 Incremental: what has the source's size and time is not copied again, what has no source goes.
 """
 
@@ -25,6 +29,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
@@ -34,6 +39,9 @@ PACKED = BUILD / "models"
 STAMPS = BUILD / "stamps"
 PACKAGE = ROOT / "pyapp" / "edgewise"
 NPM = ROOT / "node_modules"
+FETCHED = ROOT / ".cache" / "wheels"
+
+SEGMENT_NBYTES = 16 * 1024 * 1024  # the most that the store holds as one object
 
 PYODIDE = (
     "pyodide.mjs",
@@ -62,20 +70,47 @@ def main() -> None:
         | VENDOR
         | {f"wheels/{wheel.name}": wheel}
     )
-    models = tree(PACKED, "models/")
-    changed = mirror(sources | models)
+    packages = page_packages()
+    kept_apart = tree(PACKED, "models/")
+    for wheels in packages.values():
+        kept_apart |= wheels
+    changed = mirror(sources | kept_apart)
     if changed or not (SITE / "build.json").exists():
         index = {
             "version": version,
             "wheel": f"wheels/{wheel.name}",
             "models": [f"models/{manifest.name}" for manifest in manifests],
+            "packages": {
+                name: [package_row(path, wheel) for path, wheel in wheels.items()]
+                for name, wheels in packages.items()
+            },
             "files": [describe(path) for path in sorted(sources)],
         }
         (SITE / "build.json").write_text(json.dumps(index, indent=1) + "\n")
     print(
-        f"build/site: {len(sources) + len(models)} files, {changed} changed,"
+        f"build/site: {len(sources) + len(kept_apart)} files, {changed} changed,"
         f" {time.monotonic() - start:.1f} s"
     )
+
+
+def page_packages() -> dict[str, dict[str, Path]]:
+    """What pyodide.lock.json has for each package, as path in the site → wheel of set-up."""
+    found: dict[str, dict[str, Path]] = {}
+    for row in json.loads((ROOT / "pyodide.lock.json").read_text()):
+        wheel = FETCHED / row["file"]
+        if not wheel.exists():
+            sys.exit(f"{wheel.relative_to(ROOT)} is missing: run python3 tools/setup.py serve")
+        found.setdefault(row["for"], {})[f"packages/{wheel.name}"] = wheel
+    return found
+
+
+def package_row(path: str, wheel: Path) -> dict[str, Any]:
+    """The entry of a wheel in build.json, with the objects that the store keeps of it."""
+    data = wheel.read_bytes()
+    cuts = [data[at : at + SEGMENT_NBYTES] for at in range(0, len(data), SEGMENT_NBYTES)]
+    segments = [(hashlib.sha256(cut).hexdigest(), len(cut)) for cut in cuts]
+    whole = hashlib.sha256(data).hexdigest()
+    return {"path": path, "nbytes": len(data), "sha256": whole, "segments": segments}
 
 
 def package_version() -> str:
@@ -189,7 +224,7 @@ def mirror(sources: dict[str, Path]) -> int:
         if target.exists() and same(source, target):
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        if path.startswith("models/"):
+        if path.startswith(("models/", "packages/")):
             link(source, target)
         else:
             shutil.copy2(source, target)

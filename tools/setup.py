@@ -304,13 +304,13 @@ STEPS = {
         Step("npm", "packages of package-lock.json into node_modules",
              NODE_MODULES / ".edgewise-setup",
              text_of("package.json", "package-lock.json"), install_npm),
+        Step("pyodide", "NumPy and ONNX for Python in the page (29 MB)",
+             CACHE / "wheels" / ".edgewise-setup", text_of("pyodide.lock.json"), install_wheels),
         models_step("serve"),
     ),
     "test": (
         Step("browser", "unpacking the Chromium with WebNN", WEBNN_CHROMIUM / ".edgewise-setup",
              text_of("package-lock.json"), install_webnn_chromium),
-        Step("pyodide", "NumPy for Python in the page", CACHE / "wheels" / ".edgewise-setup",
-             text_of("pyodide.lock.json"), install_wheels),
         models_step("test"),
     ),
 }  # fmt: skip

@@ -26,7 +26,7 @@ def main(shims: Any) -> None:
     use(names["host"])
     running: set[asyncio.Task[None]] = set()
 
-    def hear(text: str) -> None:
+    def hear(text: str, files: Any) -> None:
         task = asyncio.ensure_future(answer(shims.page, names, json.loads(text)))
         running.add(task)
         task.add_done_callback(running.discard)

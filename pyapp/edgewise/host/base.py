@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from ..store.base import ObjectStore, Segment
+from ..store.progress import Progress
 from ..targets.device import DeviceFacts
 
 T = TypeVar("T")
@@ -87,7 +88,10 @@ class Executable(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """Device memory that it holds, as the sizes of the buffers say that were made."""
+        """Device memory that it holds now, as the sizes of the buffers say that were made.
+
+        What several share counts as the oldest's, so that a sum over all is what is held.
+        """
         ...
 
     @property
@@ -137,11 +141,17 @@ class Device(Protocol):
         ...
 
     async def load(
-        self, plan: str, weights: Weights, on_progress: Callable[[int, int], None]
+        self,
+        plan: str,
+        weights: Weights,
+        on_progress: Callable[[int, int], None],
+        share: Sequence[Executable] = (),
     ) -> Executable:
         """Make a plan (JSON) runnable: buffers, pipelines, weights from the store or memory.
 
-        on_progress  called with (bytes on the device, bytes of all weights).
+        on_progress  called with (bytes on the device, bytes of all weights that are brought).
+        share        plans of the same weights that this device has loaded: what they hold is not
+                     brought again. It stays until the last one that uses it is closed.
 
         Raises StoreError for an object that is gone or fails its hash, HostError.
         """
@@ -200,10 +210,13 @@ class Host(Protocol):
         """
         ...
 
-    async def load_package(self, name: str) -> None:
+    async def load_package(
+        self, name: str, on_progress: Callable[[Progress], None] | None = None
+    ) -> None:
         """Make a Python package importable that Edgewise starts without, such as `onnx`.
 
-        A page fetches it now. Raises HostError where it cannot be had.
+        A page fetches it now, and keeps it in its store. Raises HostError where it cannot be had,
+        StoreError where its bytes cannot.
         """
         ...
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import debug
 from ..errors import DownloadError, FormatError, NoDeviceError
+from ..store.progress import Progress
 from .answers import cannot_wait, lacking, missing_object, refusal, unreachable
 from .base import Device, T, Target
 from .files import FileStore, is_remote, local_path, read_range
@@ -141,7 +142,9 @@ class CPythonHost:
         """See `host.template.render`."""
         return render(template, messages, bos=bos, eos=eos)
 
-    async def load_package(self, name: str) -> None:
+    async def load_package(
+        self, name: str, on_progress: Callable[[Progress], None] | None = None
+    ) -> None:
         """Nothing to do where it is installed. Raises HostError."""
         if find_spec(name) is None:
             raise lacking(name, "an environment without it", "pip install 'edgewise[native]'")

@@ -8,7 +8,7 @@ outputs = await model.run({"x": image})
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -96,16 +96,28 @@ def _starts(manifest: Manifest) -> dict[str, int]:
 def _in_memory(given: Mapping[str, Data]) -> tuple[OnnxModel, Files]:
     from ..formats.onnx_read import parse
 
-    models = [name for name in given if name.endswith(".onnx")]
-    if len(models) != 1:
-        raise InputError("files of an ONNX model", got=", ".join(map(short, given)) or "none",
-                         need="one whose name ends in .onnx, and its data")  # fmt: skip
-    own = given[models[0]]
-    onnx = parse(own)
+    own = name_of_model(given)
+    onnx = parse(given[own])
     check_operators(onnx)
-    wanted = {tensor.location: tensor for tensor in tensors_of(onnx) if tensor.location}
-    files: dict[str, Data] = {"": own}
-    for location in wanted:
+    return onnx, gather(onnx, own, given)
+
+
+def name_of_model(names: Collection[str]) -> str:
+    """Which of these files is the model. Raises InputError where not exactly one can be."""
+    models = [name for name in names if name.lower().endswith(".onnx")]
+    if len(models) != 1:
+        raise InputError("files of an ONNX model", got=", ".join(map(short, names)) or "none",
+                         need="one whose name ends in .onnx, and its data")  # fmt: skip
+    return models[0]
+
+
+def gather(onnx: OnnxModel, own: str, given: Mapping[str, Data]) -> Files:
+    """The files that `onnx` consists of, out of those in memory; `own` is the model's own.
+
+    Raises InputError for one that is missing, FormatError for one that is too short.
+    """
+    files: dict[str, Data] = {"": given[own]}
+    for location in {tensor.location: None for tensor in tensors_of(onnx) if tensor.location}:
         data = given.get(location, given.get(location.rsplit("/", 1)[-1]))
         if data is None:
             raise InputError("files of an ONNX model", got=", ".join(map(short, given)),
@@ -116,7 +128,7 @@ def _in_memory(given: Mapping[str, Data]) -> tuple[OnnxModel, Files]:
             raise FormatError(f"external data of {short(tensor.name)}",
                               got=f"{len(files[tensor.location])} bytes",
                               need=str(tensor.offset + tensor.nbytes))  # fmt: skip
-    return onnx, Files.joined(files)
+    return Files.joined(files)
 
 
 def _read(path: str) -> dict[str, Data]:

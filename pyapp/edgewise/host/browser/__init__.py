@@ -7,6 +7,6 @@ it was made. This is the only package that imports `js` and `pyodide`.
 """
 
 from .host import BrowserHost
-from .window import Environment, Window
+from .window import Environment, PageFile, Window
 
-__all__ = ["BrowserHost", "Environment", "Window"]
+__all__ = ["BrowserHost", "Environment", "PageFile", "Window"]

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from importlib import invalidate_caches
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import urljoin
 
 import js
-import pyodide_js
-from pyodide.ffi import JsException, can_run_sync, run_sync, to_js
+from pyodide.ffi import JsException, can_run_sync, run_sync
 
 from ...errors import DownloadError, NoDeviceError
+from ...store.base import Segment
+from ...store.progress import Progress
 from ...targets.device import DeviceFacts
 from ...targets.webnn.facts import WebnnFacts, probes
-from ..answers import cannot_wait, lacking, missing_object, refusal, unreachable
-from ..base import Device, T, Target
+from ..answers import cannot_wait, missing_object, refusal, unreachable
+from ..base import Device, T, Target, WeightFile
+from ..packages import load
 from ..parts import PartsDevice
 from ..reference import reference_device
+from ..segments import SegmentReader
 from .bridge import answer, error_of, plain
 from .device import BrowserDevice, facts_of
 from .http import fetch, lines_of
@@ -111,24 +114,22 @@ class BrowserHost:
         finally:
             stop.abort()
 
-    async def load_package(self, name: str) -> None:
-        """Fetch a package's wheels from the site, those that build.json lists under its name.
+    async def load_package(
+        self, name: str, on_progress: Callable[[Progress], None] | None = None
+    ) -> None:
+        """Fetch a package's wheels into the store, those that build.json lists under its name.
 
-        Raises HostError, DownloadError.
+        Raises HostError, StoreError; the next call tries again.
         """
-        if find_spec(name) is not None:
-            return
-        base = str(self._shims.about.base)
-        wheels = (
-            json.loads(await self.fetch_text(base + "build.json")).get("packages", {}).get(name)
-        )
-        if not wheels:
-            raise lacking(name, "a site that was built without it",
-                          "add its wheels to the site's build.json")  # fmt: skip
-        await pyodide_js.loadPackage(to_js([base + wheel for wheel in wheels]))
-        invalidate_caches()
         if find_spec(name) is None:
-            raise lacking(name, f"wheels {', '.join(wheels)} without it", "build the site again")
+            base = str(self._shims.about.base)
+            build = await self.fetch_text(urljoin(base, "build.json"))
+            await load(name, build, base, self.store, self._stored, on_progress)
+
+    async def _stored(self, segments: Sequence[Segment]) -> bytes:
+        reader = SegmentReader(self._object, WeightFile(tuple(segments)))
+        nbytes = sum(segment.nbytes for segment in segments)
+        return b"".join([piece async for piece in reader.range(0, nbytes)])
 
     def tokenizer(self, tokenizer_json: str) -> BrowserTokenizer:
         """A tokenizer.json made usable. Raises FormatError."""

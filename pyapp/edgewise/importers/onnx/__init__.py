@@ -8,6 +8,7 @@ from . import (
     convolution,
     detection,
     elementwise,
+    group_query,
     indexing,
     linear,
     loss,
@@ -29,8 +30,8 @@ from .importer import Imported, Port, Weight, check_operators, import_onnx
 
 __all__ = [
     "Imported", "NeedsValues", "Port", "Weight", "activation", "attention", "block_quantized",
-    "check_operators", "control", "convolution", "detection", "elementwise", "import_onnx",
-    "indexing", "linear", "loss", "microsoft", "microsoft_attention", "normalization",
-    "pooling", "quantized", "recurrent", "reduction", "resize", "sampling", "shape", "signal",
-    "trigonometry",
+    "check_operators", "control", "convolution", "detection", "elementwise", "group_query",
+    "import_onnx", "indexing", "linear", "loss", "microsoft", "microsoft_attention",
+    "normalization", "pooling", "quantized", "recurrent", "reduction", "resize", "sampling",
+    "shape", "signal", "trigonometry",
 ]  # fmt: skip

@@ -111,6 +111,7 @@ def compile_plan(
         memory = program.memory()
         peak = max(peak, memory.peak_live)
         steps[name] = program.steps(memory)
+    uploads = weights.finish()
     values = {
         name: Binding(index, 0, shared.buffers[index].nbytes)
         for name, index in shared.named.items()
@@ -123,7 +124,7 @@ def compile_plan(
         symbols=symbols,
         kernels=tuple(shared.kernels),
         buffers=tuple(shared.buffers),
-        weights=tuple(sorted(weights.uploads, key=lambda upload: upload.start)),
+        weights=uploads,
         inline=tuple(weights.inline),
         programs=steps,
         values=values,
