@@ -18,6 +18,7 @@ from edgewise.ops.base import OPS
 from edgewise.plan.plan import from_json
 from edgewise.targets.device import DeviceFacts
 from edgewise.targets.webgpu.compile import LOWERINGS, STRUCTURED, compile_plan
+from edgewise.targets.webgpu.tuning import FILL, LEAST_DEPTH, gemm
 from tests.targets.cases import Array, Case, all_cases, check
 
 CASES = all_cases()
@@ -73,6 +74,28 @@ def test_kernel_as_tuned_for_a_gpu(device: NativeDevice, case: Case, subgroups: 
     assert device.facts.subgroup_min >= subgroups, "the adapter has smaller subgroups"
     facts = replace(device.facts, fallback=False, subgroup_min=subgroups)
     check(case, run(device, case, facts))
+
+
+SLICED = [case for case in CASES if " sliced" in case.name]
+
+
+@pytest.mark.parametrize("case", SLICED, ids=lambda case: case.name)
+def test_long_sums_are_sliced_on_a_gpu_alone(device: NativeDevice, case: Case) -> None:
+    for fallback in (False, True):
+        facts = replace(device.facts, fallback=fallback)
+        plan = compile_plan({"main": case.graph}, {}, facts, features=facts.features)
+        assert any(kernel.name == "gemm_slices" for kernel in plan.kernels) is not fallback
+
+
+def test_slices_fill_a_gpu_and_no_more(device: NativeDevice) -> None:
+    gpu = replace(device.facts, fallback=False)
+    for m, n, k, batches in [(128, 384, 1536, 1), (35, 45, 9000, 3), (2048, 384, 384, 1),
+                             (9000, 9000, 9000, 1), (64, 64, 65, 1), (0, 9, 400, 1)]:  # fmt: skip
+        shape = gemm(gpu, m, n, k, batches)
+        tiles = -(-m // shape.rows) * -(-n // shape.columns) * batches
+        assert shape.slices == 1 or tiles * shape.slices <= FILL
+        assert shape.slices == 1 or k // shape.slices >= LEAST_DEPTH
+    assert gemm(gpu, 128, 384, 1536, 1).slices > 1
 
 
 def test_every_composite_has_a_case() -> None:

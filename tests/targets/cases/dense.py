@@ -196,4 +196,58 @@ def _resample() -> Iterator[Case]:
     yield m.case(RUN)
 
 
-MAKERS = (_matmul, _attention, _conv, _conv_transpose, _pools, _resample)
+def _long_sums() -> Iterator[Case]:
+    """Few results of long sums, which a GPU makes in slices."""
+    plain: list[tuple[DType, tuple[Any, ...], tuple[Any, ...]]] = [
+        (F32, (37, 1601), (1601, 45)),  # nor K nor M nor N are whole tiles
+        (F32, (2, 1, 5, 130), (3, 130, 7)),
+        (F16, (2, 9, 520), (520, 33)),
+    ]
+    for dtype, left, right in plain:
+
+        def build(m: Maker, dtype: DType = dtype, left: Any = left, right: Any = right) -> Any:
+            a, b = m.input("a", dtype, left, RUN), m.input("b", dtype, right, RUN)
+            return m.b.sigmoid(m.b.add(m.b.matmul(a, b), m.input("c", dtype, right[-1:], RUN)))
+
+        yield _case(f"matmul sliced {dtype} {left}x{right}", build)
+    m = Maker("matmul sliced, by columns that lie side by side, with two readers")
+    weight = m.b.transpose(m.input("w", F32, (40, 390), RUN))
+    y = m.b.matmul(m.input("x", F32, (6, 390), RUN), weight)
+    m.b.output("y", y)
+    m.b.output("tall", m.b.relu(y))
+    yield m.case(RUN)
+    m = Maker("matmul sliced along a symbolic K, and of symbolic rows")
+    long = m.b.reshape(m.input("x", F32, (m.seq, 5, 16), RUN), new_shape=(5, m.seq * 16))
+    y = m.b.matmul(long, m.input("w", F32, (m.seq * 16, 9), RUN))
+    rows = m.b.matmul(m.input("r", F32, (m.seq, 200), RUN), m.input("v", F32, (200, 66), RUN))
+    m.b.output("y", y)
+    m.b.output("rows", rows)
+    yield m.case(RUN)
+    # dtype, input [N, C, H, W], filter [O, C/G, KH, KW], options, bias
+    windows: list[tuple[DType, tuple[int, ...], tuple[int, ...], dict[str, Any], bool]] = [
+        (F32, (2, 67, 5, 6), (35, 67, 3, 3), {"padding": (1, 1, 0, 2)}, True),
+        (F32, (1, 80, 9, 9), (20, 40, 3, 2),
+         {"strides": (2, 1), "dilations": (1, 2), "groups": 2}, True),
+        (F32, (2, 300, 2, 3), (9, 300, 1, 1), {}, True),
+        (F16, (1, 40, 6, 5), (16, 40, 3, 3), {}, False),
+    ]  # fmt: skip
+    for dtype, x, filter, options, biased in windows:
+
+        def convolve(
+            m: Maker, dtype: DType = dtype, x: Any = x, filter: Any = filter,
+            options: Any = options, biased: bool = biased,
+        ) -> Any:  # fmt: skip
+            bias = m.input("bias", dtype, filter[:1], RUN) if biased else None
+            images, filters = m.input("x", dtype, x, RUN), m.input("filter", dtype, filter, RUN)
+            return m.b.relu(m.b.conv2d(images, filters, bias=bias, **options))
+
+        yield _case(f"conv2d sliced {dtype} {x} {filter} {options}", convolve)
+
+    def arranged(m: Maker) -> Any:
+        x, filters = m.input("x", F32, (2, 4, 3, 60), RUN), m.input("f", F32, (10, 2, 3, 60), RUN)
+        return m.b.conv2d(x, filters, input_layout="nhwc", filter_layout="ohwi")
+
+    yield _case("conv2d sliced nhwc ohwi", arranged)
+
+
+MAKERS = (_matmul, _long_sums, _attention, _conv, _conv_transpose, _pools, _resample)

@@ -94,9 +94,11 @@ class Access:
         self._args.append(Arg(name, access, element, operand))
         return name
 
-    def place(self, name: str, element: str, to: Binding) -> None:
-        """Bind memory for writing, as an array called `name`."""
-        self._args.append(Arg(name, "write", element, to))
+    def place(
+        self, name: str, element: str, operand: str | Binding, *, access: str = "write"
+    ) -> None:
+        """Bind memory, or a temporary, as an array called `name`."""
+        self._args.append(Arg(name, access, element, operand))
 
     def literal(self, dtype: DType, number: float) -> str:
         """A number as a WGSL expression of the type that `dtype` is computed in."""

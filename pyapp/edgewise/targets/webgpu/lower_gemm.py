@@ -7,8 +7,10 @@ conv2d.wgsl sums straight from memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
+from ...dtypes import DType
 from ...graph.graph import Node
 from ...ops.base import Shape
 from ...ops.window import canonical
@@ -34,10 +36,12 @@ def matmul(p: Program, w: Weights, node: Node) -> None:
     k = Access(p, w, node, "matmul")
     k.read("a", node.inputs[0])
     k.read("b", node.inputs[1])
-    k.write("put", node.outputs[0])
     k.define("a_batch", _batch("a_batch", a[:-2], batch))
     k.define("b_batch", _batch("b_batch", b[:-2], batch))
-    _run(k, rows, y[-1], elements(batch), {"K": a[-1]}, turned=_turned(p, node.inputs[1]))
+    _run(
+        k, lambda k: k.write("put", node.outputs[0]), rows, y[-1], elements(batch),
+        {"K": a[-1]}, turned=_turned(p, node.inputs[1]),
+    )  # fmt: skip
 
 
 def _turned(p: Program, name: str | None) -> bool:
@@ -56,25 +60,47 @@ def _batch(name: str, own: Shape, batch: Shape) -> str:
 
 
 def _run(
-    k: Access, rows: Size, columns: Size, batches: Size, dims: dict[str, Size],
-    consts: dict[str, Literal] | None = None, *, conv: bool = False, bias: bool = False,
-    turned: bool = False,
+    k: Access, store: Callable[[Access], object], rows: Size, columns: Size, batches: Size,
+    dims: dict[str, Size], consts: dict[str, Literal] | None = None, *, conv: bool = False,
+    bias: bool = False, turned: bool = False,
 ) -> None:  # fmt: skip
-    """Dispatch the gemm kernel that suits the sizes."""
+    """Dispatch the gemm kernel that suits the sizes; `store` gives a kernel `put` and the bias."""
+    p = k.p
     m, n, depth = most(rows), most(columns), most(dims["K"])
-    shape = gemm(k.p.shared.facts, m, n, depth, most(batches), conv=conv, turned=turned)
+    shape = gemm(p.shared.facts, m, n, depth, most(batches), conv=conv, turned=turned)
     k.kernel = shape.kernel
+    dims = {"M": rows, "N": columns, **dims}
+    consts = {**shape.consts, **(consts or {})}
+    slices = shape.slices
+    if slices == 1:
+        store(k)
+    else:
+        parts = p.temporary(
+            f"{k.node.outputs[0]}.slices", (slices, most(batches), m, n), DType.FLOAT32
+        )
+        k.place("sums", "f32", parts)
+        k.define("put", "fn put(i: u32, v: f32) { sums[i] = v; }")
     groups = (
-        (per(columns, shape.columns), per(rows, shape.rows), batches)
+        (per(columns, shape.columns), per(rows, shape.rows), _times(slices, batches))
         if shape.columns
         else (per(columns if m == 1 else rows, shape.rows), 1, batches)
     )
-    k.run(
-        groups,
-        dims={"M": rows, "N": columns, **dims},
-        consts={**shape.consts, **(consts or {})},
-        flags={**shape.flags, "CONV": conv, "BIAS": bias},
-    )
+    flags = {**shape.flags, "CONV": conv, "BIAS": bias and slices == 1}
+    k.run(groups, dims=dims, consts=consts, flags=flags)
+    if slices > 1:
+        last = Access(p, k.w, k.node, "gemm_slices")
+        last.place("sums", "f32", parts, access="read")
+        store(last)
+        last.run(
+            [per(_times(1, rows, columns, batches), 64)],
+            dims={**dims, "batches": batches},
+            consts=consts,
+            flags={"BIAS": bias},
+        )
+
+
+def _times(*sizes: Size) -> Size:
+    return elements(dim for size in sizes for dim in (size if isinstance(size, tuple) else (size,)))
 
 
 def conv2d(p: Program, w: Weights, node: Node) -> None:
@@ -90,9 +116,12 @@ def conv2d(p: Program, w: Weights, node: Node) -> None:
     read_as(k, "a", node.inputs[1], layouts[1], "oihw")
     read_as(k, "b", node.inputs[0], layouts[0], "nchw")
     bias = node.inputs[2] is not None
-    if bias:
-        k.read("bias", node.inputs[2])
-    write_as(k, node.outputs[0], "nchw", layouts[0])
+
+    def store(k: Access) -> None:
+        if bias:
+            k.read("bias", node.inputs[2])
+        write_as(k, node.outputs[0], "nchw", layouts[0])
+
     dims: dict[str, Size] = {"H": height, "W": width, "OH": out_height, "OW": out_width}
     consts: dict[str, Literal] = {"G": groups}
     planes = elements((batches, groups))
@@ -101,15 +130,16 @@ def conv2d(p: Program, w: Weights, node: Node) -> None:
         k.define("a_batch", "fn a_batch(z: u32) -> u32 { return z % G; }")
         k.define("b_batch", "fn b_batch(z: u32) -> u32 { return z; }")
         pixels = elements((height, width))
-        _run(k, rows, pixels, planes, {"K": taken}, consts, bias=bias)
+        _run(k, store, rows, pixels, planes, {"K": taken}, consts, bias=bias)
         return
     consts |= {**plain, "C": taken, "KH": window[0], "KW": window[1]}
     facts = p.shared.facts
     if not facts.fallback and rows >= FEW_CHANNELS:
         dims["K"] = taken * window[0] * window[1]
         pixels = elements((out_height, out_width))
-        _run(k, rows, pixels, planes, dims, consts, conv=True, bias=bias)
+        _run(k, store, rows, pixels, planes, dims, consts, conv=True, bias=bias)
         return
+    store(k)
     one = rows == 1
     # A row's last block may be short: OW + 3 over 4 is at least the blocks of a row.
     channels = 1 if one else -(-rows // 4)

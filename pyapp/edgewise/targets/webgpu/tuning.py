@@ -77,7 +77,8 @@ def attention_row(facts: DeviceFacts, features: frozenset[str], width: int) -> A
 class Gemm:
     """The kernel's name, its parameters, and what one workgroup makes (rows, columns).
 
-    `columns` of 0: the results of a batch lie side by side, and `rows` counts them.
+    `columns` of 0: the results of a batch lie side by side, and `rows` counts them. A sum along
+    K is made in `slices`, which another kernel adds.
     """
 
     kernel: str
@@ -85,6 +86,12 @@ class Gemm:
     columns: int
     consts: dict[str, int]
     flags: dict[str, bool]
+    slices: int = 1
+
+
+FILL = 512  # workgroups of tiles that keep a large GPU busy: four for each core of an H100
+LEAST_DEPTH = 64  # of a slice: below, starting a workgroup and adding cost what they save
+MOST_SLICES = 32
 
 
 def gemm(
@@ -94,6 +101,8 @@ def gemm(
     """[m, k] times [k, n], for each of `batches`.
 
     The right side may be the windows of a `conv`, or `turned`: side by side lie its columns.
+    Sizes that vary are at their bound: slices of such would want memory for the largest, which
+    has tiles enough without.
     """
     # Mesa makes a b + c d + e, in registers, two nested FMAs: one rounding less than W3C's tests
     # of lstm take.
@@ -108,7 +117,10 @@ def gemm(
         return Gemm("gemm_dots", threads // lanes, 0, consts, {"ALONG_K": along})
     # Small tiles fill the device sooner, but find each window's place more often.
     side = 8 if -(-m // 64) * -(-n // 64) * batches < (16 if conv else 128) else 16
-    return Gemm("gemm_tiles", 4 * side, 4 * side, {"SIDE": side}, {"TURNED": turned})
+    tiles = -(-m // (4 * side)) * -(-n // (4 * side)) * batches
+    slices = max(1, min(FILL // max(tiles, 1), k // LEAST_DEPTH, MOST_SLICES))
+    consts = {"SIDE": side, "SLICES": slices}
+    return Gemm("gemm_tiles", 4 * side, 4 * side, consts, {"TURNED": turned}, slices)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@
 // dispatch  [ceil(M * N * LANES / WG), 1, batches]
 
 #include gemm_operands.wgsl
+#include gemm_result.wgsl
 
 const SETS = WG / LANES;
 var<workgroup> partial: array<f32, WG>;

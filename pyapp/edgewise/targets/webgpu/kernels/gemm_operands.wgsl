@@ -1,5 +1,5 @@
 // gemm_operands  what the gemm kernels multiply: left [M, K] by right [K, N] of a batch
-// needs     operands a, b (and bias with BIAS), output put; sizes M, N, K
+// needs     operands a, b; sizes M, N, K
 //           matrices: functions a_batch(z), b_batch(z): which of its matrices batch z takes
 //           CONV: a is the filter [G * M, C, KH, KW] with K = C * KH * KW, b the images
 //           [B, G * C, H, W], N = OH * OW; batch z is (image, group), strides SH SW,
@@ -28,11 +28,3 @@ fn right(at: Batch, k: u32, n: u32) -> f32 { return b(at.b + k * N() + n); }
 #endif
 
 fn left(at: Batch, m: u32, k: u32) -> f32 { return a(at.a + m * K() + k); }
-
-fn result(z: u32, m: u32, n: u32, value: f32) {
-#if BIAS
-  put((z * M() + m) * N() + n, value + bias(z % G * M() + m));
-#else
-  put((z * M() + m) * N() + n, value);
-#endif
-}

@@ -7,6 +7,7 @@
 //           load 4 or RM times
 
 #include gemm_operands.wgsl
+#include gemm_result.wgsl
 #include outer.wgsl
 
 fn columns(at: Batch, k: u32, n: vec4u) -> vec4f {

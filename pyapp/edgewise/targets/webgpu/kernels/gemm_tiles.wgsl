@@ -2,13 +2,15 @@
 // shapes    a [.., M, K], b [.., K, N] -> y [.., M, N]; with CONV see gemm_operands
 // dtypes    a, b, y: f32 f16; tiles and sums in f32
 // consts    SIDE by SIDE threads, each 4 by 4 results; TK = SIDE, so that each thread brings
-//           four elements of a and of b; TURNED: neighbours of b lie along K, not along N
-// dispatch  [ceil(N / TN), ceil(M / TM), batches]
+//           four elements of a and of b; TURNED: neighbours of b lie along K, not along N;
+//           SLICES: with more than 1, y is [.., SLICES, M, N], parts for gemm_slices to add
+// dispatch  [ceil(N / TN), ceil(M / TM), batches * SLICES]
 // source    classic tiling; the next tile is fetched while this one is multiplied. No arrays in
 //           registers: a loop over one that is not unrolled costs a factor of four (H100). 8 by
 //           8 results a thread are 8 % faster on large products there, half as fast on small ones
 
 #include gemm_operands.wgsl
+#include gemm_result.wgsl
 #include outer.wgsl
 
 const WG = SIDE * SIDE;
@@ -67,7 +69,10 @@ fn save(z: u32, m: u32, n: u32, c: mat4x4f) {
 
 @compute @workgroup_size(WG)
 fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) wg: vec3u) {
-  let at = batch(wg.z);
+  let at = batch(wg.z / SLICES);
+  let depth = (K() + TK * SLICES - 1u) / (TK * SLICES) * TK;  // whole tiles; the last has less
+  let first = wg.z % SLICES * depth;
+  let end = min(first + depth, K());
   let n0 = wg.x * TN;
   let m0 = wg.y * TM;
   let tx = t % SIDE;
@@ -81,9 +86,9 @@ fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) wg: vec3
 #endif
   let b_first = vec2u(0u, n0) + b_at;
   var c = mat4x4f();
-  var a_next = fetch_a(at, m0 + am, ak);
-  var b_next = fetch_b(at, b_first);
-  for (var k0 = 0u; k0 < K(); k0 += TK) {
+  var a_next = fetch_a(at, m0 + am, first + ak);
+  var b_next = fetch_b(at, vec2u(first, 0u) + b_first);
+  for (var k0 = first; k0 < end; k0 += TK) {
     workgroupBarrier();
     keep_a(ak, am, a_next.x);
     keep_a(ak, am + A_STEP, a_next.y);
