@@ -3,9 +3,12 @@
 // What to run and when to stop is decided in Python; the plan's form is in plan/plan.py.
 // Twin: host/native.py over wgpu.
 
+import { Held } from "./held.js";
+
 /**
  * @typedef {{factors: [Record<string, number>, number][], divisor: number}} Count
  * @typedef {{kernel: number, bindings: number[][], groups: Count[], origin: string}} Step
+ * @typedef {[name: string, kind: string, nbytes: number]} Buffer
  * @typedef {{pipeline: GPUComputePipeline, group: GPUBindGroup, groups: Count[]}} Recorded
  * @typedef {{code: string, what: string, got?: string, need?: string, fix?: string}} Failure
  * @typedef {{tokens: Int32Array, past: number, maxNewTokens: number, stopIds: number[],
@@ -92,8 +95,13 @@ class Executable {
     /** @type {Record<string, Uint8Array>} */
     this.small = {};
     for (const [input, [, size]] of Object.entries(inputs)) this.small[input] = new Uint8Array(size);
-    /** @type {GPUBuffer[]} */
-    this.buffers = [];
+    /** The plan's buffers in its order; staging only where there is something to upload. */
+    this.buffers = /** @type {GPUBuffer[]} */ ([]);
+    /** Those of them that no other plan can have, and the slots. @type {Set<GPUBuffer>} */
+    this.own = new Set();
+    this.weights = new Held();
+    /** Weights that no other plan has brought. @type {any[]} */
+    this.uploads = [];
     /** @type {GPUComputePipeline[]} */
     this.pipelines = [];
     /** @type {Map<string, GPUBindGroupLayout>} */
@@ -103,21 +111,50 @@ class Executable {
     /** @type {GPUBuffer[]} */
     this.readers = [];
     this.cancelled = false;
-    /** Device memory: what is held, and the most that was held at once. */
-    this.nbytes = 0;
+    /** The most device memory that was held at once. */
     this.peak = 0;
   }
 
-  /** Buffers, then every pipeline at once. Throws QuotaError, HostError. */
-  async prepare() {
-    const { gpu, plan } = this;
-    gpu.pushErrorScope("out-of-memory");
+  /** Device memory that is held now, less the weights that another plan holds longer. */
+  get nbytes() {
+    let total = this.weights.nbytes;
+    for (const buffer of this.own) total += buffer.size;
+    return total;
+  }
+
+  /** All buffers but for weights that one of `others` has. @param {Executable[]} others */
+  allocate(others) {
+    const { gpu, plan, own, weights } = this;
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
-    this.buffers = plan.buffers.map((/** @type {[string, string, number]} */ [label, , size]) =>
-      gpu.createBuffer({ label, size: Math.max(size, 4), usage }));
+    const held = others.map((each) => each.weights);
+    const shared = plan.buffers.map((/** @type {Buffer} */ [name, kind, size]) =>
+      kind === "weights" ? weights.share(name, size, held) : null);
+    this.uploads = plan.weights.filter((/** @type {any} */ [, , , steps]) =>
+      steps.some((/** @type {any} */ step) => this.written(step).some((index) => !shared[index])));
+    this.buffers = plan.buffers.map((/** @type {Buffer} */ [label, kind, size], /** @type {number} */ i) => {
+      if (shared[i] || (kind === "staging" && !this.uploads.length)) return shared[i];
+      const buffer = gpu.createBuffer({ label, size: Math.max(size, 4), usage });
+      if (kind === "weights") weights.add(label, buffer);
+      else own.add(buffer);
+      return buffer;
+    });
     this.slots = gpu.createBuffer({
       size: SLOTS * SLOT_STRIDE, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
-    this.nbytes = this.peak = this.slots.size + this.buffers.reduce((n, b) => n + b.size, 0);
+    own.add(this.slots);
+    this.peak = this.nbytes;
+  }
+
+  /** The numbers of the buffers that a step fills. @param {[number, number[][]]} step */
+  written([kernel, bindings]) {
+    const access = this.plan.kernels[kernel][2];
+    return bindings.filter((_, i) => access[i] === "write").map(([buffer]) => buffer);
+  }
+
+  /** Buffers, then every pipeline at once. Throws QuotaError, HostError. @param {Executable[]} others */
+  async prepare(others) {
+    const { gpu, plan } = this;
+    gpu.pushErrorScope("out-of-memory");
+    this.allocate(others);
     const short = await gpu.popErrorScope();
     if (short) {
       throw failure("QuotaError", "GPU memory", { got: short.message,
@@ -126,7 +163,7 @@ class Executable {
     this.slotLayout = gpu.createBindGroupLayout({ entries: [{ binding: 0,
       visibility: GPUShaderStage.COMPUTE, buffer: { type: "uniform", hasDynamicOffset: true } }] });
     this.slotGroup = gpu.createBindGroup({ layout: this.slotLayout, entries: [{ binding: 0,
-      resource: { buffer: this.slots, size: this.slot.nbytes } }] });
+      resource: { buffer: /** @type {GPUBuffer} */ (this.slots), size: this.slot.nbytes } }] });
     this.pipelines = await Promise.all(plan.kernels.map((/** @type {any} */ k) => this.pipeline(k)));
     for (const [program, steps] of Object.entries(plan.programs)) {
       this.programs[program] = steps.map((/** @type {any} */ step) => this.record(step));
@@ -240,9 +277,11 @@ class Executable {
     return tokens;
   }
 
-  /** Frees the device memory. */
+  /** Frees the device memory that no other plan uses. */
   close() {
-    for (const buffer of [...this.buffers, ...this.readers, this.slots]) buffer?.destroy();
+    for (const buffer of [...this.own, ...this.readers]) buffer.destroy();
+    this.own.clear();
+    this.weights.close();
   }
 }
 
@@ -262,13 +301,14 @@ function value({ factors, divisor }, bindings) {
  * @param {Device} device @param {string} planJson
  * @param {(start: number, nbytes: number) => Promise<Uint8Array>} bytesAt  reads the model file
  * @param {(done: number, total: number) => void} onProgress
+ * @param {Executable[]} [others]  plans of the same file on this device, whose weights stay theirs
  * @returns {Promise<Executable>}
  */
-export async function load(device, planJson, bytesAt, onProgress) {
+export async function load(device, planJson, bytesAt, onProgress, others = []) {
   device.check();
   const executable = new Executable(device, JSON.parse(planJson));
   try {
-    await executable.prepare();
+    await executable.prepare(others);
     await upload(executable, bytesAt, onProgress);
     device.check();
   } catch (error) {
@@ -284,16 +324,16 @@ export async function load(device, planJson, bytesAt, onProgress) {
  * @param {(done: number, total: number) => void} onProgress
  */
 async function upload(executable, bytesAt, onProgress) {
-  const { gpu, plan, buffers } = executable;
+  const { gpu, plan, buffers, own, uploads } = executable;
   const staging = buffers[plan.buffers.findIndex((/** @type {any[]} */ b) => b[1] === "staging")];
-  const total = plan.weights.reduce((/** @type {number} */ n, /** @type {any[]} */ w) => n + w[2], 0);
+  const total = uploads.reduce((n, w) => n + w[2], 0);
   for (const [[buffer, offset], text] of plan.inline) {
     put(gpu, buffers[buffer], offset, Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
   }
   let done = 0;
   let waiting = 0;
   onProgress(0, total); // kernels come first
-  for (const [, start, nbytes, steps] of plan.weights) {
+  for (const [, start, nbytes, steps] of uploads) {
     put(gpu, staging, 0, await bytesAt(start, nbytes));
     const encoder = gpu.createCommandEncoder();
     executable.encode(encoder, steps.map((/** @type {any} */ s) => executable.record(s)), {}, 0);
@@ -309,7 +349,7 @@ async function upload(executable, bytesAt, onProgress) {
   await gpu.queue.onSubmittedWorkDone();
   if (staging) {
     staging.destroy();
-    executable.nbytes -= staging.size;
+    own.delete(staging);
   }
 }
 

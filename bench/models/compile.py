@@ -17,7 +17,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +29,7 @@ from onnx import helper, numpy_helper
 from bench.models.cases import CASES, MINILM, Case, made
 from edgewise.formats.onnx_read import parse
 from edgewise.graph.graph import specialise
-from edgewise.host.base import Host, WeightBytes, Weights
+from edgewise.host.base import Executable, Host, WeightBytes, Weights
 from edgewise.importers import bert
 from edgewise.runtime.arrays import sizes
 from edgewise.runtime.model import Model
@@ -72,7 +72,11 @@ class Keeper:
         self.weights: Weights = WeightBytes(b"")
 
     async def load(
-        self, plan: str, weights: Weights, on_progress: Callable[[int, int], None]
+        self,
+        plan: str,
+        weights: Weights,
+        on_progress: Callable[[int, int], None],
+        share: Sequence[Executable] = (),
     ) -> Any:
         """Keep it."""
         self.plan, self.weights = plan, weights

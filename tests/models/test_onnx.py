@@ -83,9 +83,14 @@ def test_agrees_with_onnxruntime(name: str, target: Target, official: Opener, ou
     case: Case = CASES[name]
     model = ours(case.model, target)
     check(list(each_run(case, model.run)), official(case.model).all(case))
-    for report in model.reports():
+    reports = model.reports()
+    for report in reports:
         plan = report.plan
-        assert (report.nbytes, report.peak_nbytes) == (plan.nbytes, plan.peak_nbytes), str(report)
+        held, planned = (report.nbytes, report.peak_nbytes), (plan.nbytes, plan.peak_nbytes)
+        if len(reports) == 1:
+            assert held == planned, str(report)
+        else:  # those after the first have weights from it
+            assert all(n <= most for n, most in zip(held, planned, strict=True)), str(report)
         assert report.facts.target == target
 
 

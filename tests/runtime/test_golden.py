@@ -46,8 +46,8 @@ class WrongDevice:
     def __init__(self, facts: DeviceFacts) -> None:
         self._inner, self.facts = NativeDevice(read), facts
 
-    async def load(self, plan: str, weights: Weights, on_progress: Any) -> Any:
-        executable = await self._inner.load(plan, weights, on_progress)
+    async def load(self, plan: str, weights: Weights, on_progress: Any, share: Any = ()) -> Any:
+        executable = await self._inner.load(plan, weights, on_progress, share)
         return WrongExecutable(executable, 0.2) if "f16" in plan else executable
 
     async def close(self) -> None:

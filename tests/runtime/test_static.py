@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from edgewise.dtypes import DType
 from edgewise.errors import InputError
 from edgewise.graph.builder import GraphBuilder
-from edgewise.host.base import WeightBytes, Weights
+from edgewise.host.base import Executable, WeightBytes, Weights
 from edgewise.host.reference import FACTS, ReferenceDevice, ReferenceExecutable
 from edgewise.runtime.external import Moved
 from edgewise.runtime.static import KEPT, StaticShapes
@@ -30,9 +30,13 @@ class Counting(ReferenceDevice):
         self.loaded: list[Closable] = []
 
     async def load(
-        self, plan: str, weights: Weights, on_progress: Callable[[int, int], None]
+        self,
+        plan: str,
+        weights: Weights,
+        on_progress: Callable[[int, int], None],
+        share: Sequence[Executable] = (),
     ) -> ReferenceExecutable:
-        made = await super().load(plan, weights, on_progress)
+        made = await super().load(plan, weights, on_progress, share)
         self.loaded.append(Closable(made))
         return self.loaded[-1]  # type: ignore[return-value]
 

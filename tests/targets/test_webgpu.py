@@ -124,6 +124,16 @@ def test_values_that_part_and_meet_again_are_stored_once(device: NativeDevice) -
         assert len(plan.programs["main"]) == steps
 
 
+def test_products_of_one_value_are_one_product_on_a_gpu(device: NativeDevice) -> None:
+    for case in (case for case in CASES if case.name.startswith("stacked products")):
+        for fallback, steps in ((True, 5), (False, 2 + 5)):
+            facts = replace(device.facts, fallback=fallback)
+            plan = compile_plan({"main": case.graph}, {}, facts, features=frozenset())
+            made = [plan.kernels[step.kernel].name for step in plan.programs["main"]]
+            assert len(made) == steps, "two products, and their parts to the outputs"
+            assert sum(name.startswith("gemm") for name in made) == (5 if fallback else 2)
+
+
 def test_the_first_bytes_of_an_output(device: NativeDevice) -> None:
     case = next(case for case in CASES if case.name.startswith("rmsNorm float32"))
     plan = compile_plan({"main": case.graph}, {}, device.facts, features=frozenset())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,7 +24,7 @@ from edgewise.errors import (
     ServerError,
     UnsupportedError,
 )
-from edgewise.host.base import Device, Target, Weights
+from edgewise.host.base import Device, Executable, Target, Weights
 from edgewise.host.reference import ReferenceDevice, ReferenceExecutable
 from edgewise.host.segments import Read
 from edgewise.router.place import Policy
@@ -82,11 +82,15 @@ class Failing(ReferenceDevice):
         self._failure = failure
 
     async def load(
-        self, plan: str, weights: Weights, on_progress: Callable[[int, int], None]
+        self,
+        plan: str,
+        weights: Weights,
+        on_progress: Callable[[int, int], None],
+        share: Sequence[Executable] = (),
     ) -> ReferenceExecutable:
         if self._failure is not None:
             raise self._failure
-        return await super().load(plan, weights, on_progress)
+        return await super().load(plan, weights, on_progress, share)
 
 
 def run(work: Coroutine[None, None, T]) -> T:

@@ -88,7 +88,10 @@ class Executable(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """Device memory that it holds, as the sizes of the buffers say that were made."""
+        """Device memory that it holds now, as the sizes of the buffers say that were made.
+
+        What several share counts as the oldest's, so that a sum over all is what is held.
+        """
         ...
 
     @property
@@ -138,11 +141,17 @@ class Device(Protocol):
         ...
 
     async def load(
-        self, plan: str, weights: Weights, on_progress: Callable[[int, int], None]
+        self,
+        plan: str,
+        weights: Weights,
+        on_progress: Callable[[int, int], None],
+        share: Sequence[Executable] = (),
     ) -> Executable:
         """Make a plan (JSON) runnable: buffers, pipelines, weights from the store or memory.
 
-        on_progress  called with (bytes on the device, bytes of all weights).
+        on_progress  called with (bytes on the device, bytes of all weights that are brought).
+        share        plans of the same weights that this device has loaded: what they hold is not
+                     brought again. It stays until the last one that uses it is closed.
 
         Raises StoreError for an object that is gone or fails its hash, HostError.
         """

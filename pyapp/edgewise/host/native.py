@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import wgpu
 
 from ..errors import DeviceLostError, HostError, InputError, NoDeviceError
-from ..plan.plan import SLOT_STRIDE, SLOTS, SMALLEST_BUFFER, Plan, Step, from_json
+from ..plan.plan import SLOT_STRIDE, SLOTS, Plan, Step, from_json
 from ..targets.device import DeviceFacts
-from .base import GenerateRequest, Weights
+from .base import Executable, GenerateRequest, Weights
+from .native_memory import Memory
 from .segments import Read, SegmentReader
 
 FEATURES = {"shader-f16": "shader-f16", "subgroups": "subgroup"}  # WebGPU name -> wgpu's
@@ -75,11 +76,20 @@ class NativeDevice:
         )
 
     async def load(
-        self, plan: str, weights: Weights, on_progress: Callable[[int, int], None]
+        self,
+        plan: str,
+        weights: Weights,
+        on_progress: Callable[[int, int], None],
+        share: Sequence[Executable] = (),
     ) -> NativeExecutable:
-        """Make the plan's buffers and bring its weights, segment by segment."""
+        """Make the plan's buffers and bring the weights that `share` lacks, in order."""
         executable = NativeExecutable(self._device, from_json(plan))
-        await executable.upload(self._read, weights, on_progress)
+        try:
+            executable.prepare([each for each in share if isinstance(each, NativeExecutable)])
+            await executable.upload(self._read, weights, on_progress)
+        except BaseException:
+            await executable.close()
+            raise
         return executable
 
     async def close(self) -> None:
@@ -88,20 +98,31 @@ class NativeDevice:
 
 
 class NativeExecutable:
-    """One loaded plan."""
+    """One plan, ready to run after `prepare` and `upload`."""
 
     def __init__(self, device: Any, plan: Plan) -> None:
         self._device = device
         self.plan = plan
-        usage = wgpu.BufferUsage
-        storage = usage.STORAGE | usage.COPY_DST | usage.COPY_SRC
-        self._buffers = [
-            device.create_buffer(size=max(buffer.nbytes, SMALLEST_BUFFER), usage=storage)
-            for buffer in plan.buffers
-        ]
-        self._slots = device.create_buffer(
-            size=SLOTS * SLOT_STRIDE, usage=usage.UNIFORM | usage.COPY_DST
-        )
+        self._memory = Memory(device, plan)
+        self._small = {name: bytes(nbytes) for name, (_, nbytes) in plan.slot.inputs.items()}
+        self._layouts: dict[tuple[str, ...], Any] = {}
+        self._cancelled = False
+
+    @property
+    def nbytes(self) -> int:
+        """Device memory that it holds now."""
+        return self._memory.nbytes
+
+    @property
+    def peak_nbytes(self) -> int:
+        """Device memory that it held while its weights came."""
+        return self._memory.peak_nbytes
+
+    def prepare(self, share: Sequence[NativeExecutable]) -> None:
+        """Make the buffers, compile the kernels. Raises HostError."""
+        device, plan = self._device, self.plan
+        self._memory.make([each._memory.weights for each in share])
+        self._buffers, self._slots = self._memory.buffers, self._memory.slots
         self._slot_layout = device.create_bind_group_layout(
             entries=[
                 {
@@ -120,15 +141,11 @@ class NativeExecutable:
                 }
             ],
         )
-        self._small = {name: bytes(nbytes) for name, (_, nbytes) in plan.slot.inputs.items()}
-        self._layouts: dict[tuple[str, ...], Any] = {}
         self._pipelines = [self._pipeline(index) for index in range(len(plan.kernels))]
         self._programs = {
             name: [(step, self._group(step)) for step in steps]
             for name, steps in plan.programs.items()
         }
-        self._cancelled = False
-        self.nbytes = self.peak_nbytes = self._slots.size + sum(b.size for b in self._buffers)
 
     def _layout(self, access: tuple[str, ...]) -> Any:
         if access not in self._layouts:
@@ -194,25 +211,21 @@ class NativeExecutable:
     ) -> None:
         """Write each weight's bytes to the staging buffer and run its steps."""
         for to, data in self.plan.inline:
-            self._put(to.buffer, to.offset, data)
-        total = sum(weight.nbytes for weight in self.plan.weights)
+            self._put(self._buffers[to.buffer], to.offset, data)
+        total = sum(weight.nbytes for weight in self._memory.uploads)
         done = 0
-        staging = next((i for i, b in enumerate(self.plan.buffers) if b.kind == "staging"), -1)
         source = SegmentReader(read, weights)
-        for weight in self.plan.weights:
+        for weight in self._memory.uploads:
             at = 0
             async for piece in source.range(weight.start, weight.nbytes):
-                self._put(staging, at, piece)
+                self._put(self._memory.staging, at, piece)
                 at += len(piece)
             encoder = self._device.create_command_encoder()
             self._encode(encoder, [(step, self._group(step)) for step in weight.steps], {}, 0)
             self._device.queue.submit([encoder.finish()])
             done += weight.nbytes
             on_progress(done, total)
-        for index, buffer in enumerate(self.plan.buffers):
-            if buffer.kind == "staging":
-                self._buffers[index].destroy()
-                self.nbytes -= self._buffers[index].size
+        self._memory.finish()
 
     async def write(self, name: str, data: bytes) -> None:
         """An input or a state, by its public name; small inputs travel with each run."""
@@ -224,7 +237,7 @@ class NativeExecutable:
             raise InputError(
                 f"input '{name}'", got=f"{len(data)} bytes", need=f"at most {to.nbytes}"
             )
-        self._put(to.buffer, to.offset, data)
+        self._put(self._buffers[to.buffer], to.offset, data)
 
     async def read(self, name: str, nbytes: int | None = None) -> bytes:
         """The bytes of an input, output or state, or the first of them, in whole words."""
@@ -284,17 +297,16 @@ class NativeExecutable:
         self._cancelled = True
 
     async def close(self) -> None:
-        """Free the device memory."""
-        for buffer in (*self._buffers, self._slots):
-            buffer.destroy()
+        """Free the device memory that no other plan uses."""
+        self._memory.close()
 
-    def _put(self, buffer: int, at: int, data: bytes | memoryview) -> None:
+    def _put(self, buffer: Any, at: int, data: bytes | memoryview) -> None:
         """Write whole words; the queue takes no other sizes, and not none."""
         if not len(data):
             return
         whole = data if len(data) % 4 == 0 else bytes(data) + bytes(-len(data) % 4)
         with _live():
-            self._device.queue.write_buffer(self._buffers[buffer], at, whole)
+            self._device.queue.write_buffer(buffer, at, whole)
 
     def _submit(self, program: str, runs: list[tuple[dict[str, int], float]]) -> Any:
         """Queue runs of a program; the buffer that gets the token of each."""

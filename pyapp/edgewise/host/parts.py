@@ -22,9 +22,16 @@ class PartsDevice:
         self._devices = {device.facts.target: device for device in devices}
 
     async def load(
-        self, plan: str, weights: Weights, on_progress: Callable[[int, int], None]
+        self,
+        plan: str,
+        weights: Weights,
+        on_progress: Callable[[int, int], None],
+        share: Sequence[Executable] = (),
     ) -> PartsExecutable:
-        """Load each part on its device. Raises StoreError, HostError."""
+        """Load each part on its device. Raises StoreError, HostError.
+
+        Nothing is shared: WebNN's constants belong to the graph that they were built into.
+        """
         parsed = PartsPlan.from_json(plan)
         loaded: list[Executable] = []
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from importlib.util import find_spec
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,8 @@ from ..formats.blocks import dequantise, split
 from ..graph.graph import Constant, Value
 from ..targets.device import DeviceFacts
 from ..targets.reference_plan import Place, ReferencePlan
-from .base import GenerateRequest, Weights
+from .base import Executable, GenerateRequest, Weights
+from .held import Held
 from .segments import Read, SegmentReader
 
 if TYPE_CHECKING:
@@ -57,29 +58,43 @@ class ReferenceDevice:
         self._read = read
 
     async def load(
-        self, plan: str, weights: Weights, on_progress: Callable[[int, int], None]
+        self,
+        plan: str,
+        weights: Weights,
+        on_progress: Callable[[int, int], None],
+        share: Sequence[Executable] = (),
     ) -> ReferenceExecutable:
-        """Read the plan's tensors into memory. Raises StoreError."""
+        """Read the plan's tensors that `share` lacks into memory. Raises StoreError."""
         parsed = ReferencePlan.from_json(plan)
         reader = SegmentReader(self._read, weights)
-        total = sum(place.nbytes for place in parsed.tensors.values())
-        raw: dict[str, bytes] = {}
+        raw: Held[bytes] = Held()
+        others = [each.raw for each in share if isinstance(each, ReferenceExecutable)]
+        missing = sorted(
+            (place.offset, name, place)
+            for name, place in parsed.tensors.items()
+            if not raw.share(name, place.nbytes, others)
+        )
+        total = sum(place.nbytes for _, _, place in missing)
         done = 0
-        for name, place in sorted(parsed.tensors.items(), key=lambda item: item[1].offset):
-            pieces = [bytes(p) async for p in reader.range(place.offset, place.nbytes)]
-            raw[name] = b"".join(pieces)
-            done += place.nbytes
-            on_progress(done, total)
-        return ReferenceExecutable(parsed, raw)
+        try:
+            for _, name, place in missing:
+                pieces = [bytes(p) async for p in reader.range(place.offset, place.nbytes)]
+                raw.add(name, place.nbytes, b"".join(pieces))
+                done += place.nbytes
+                on_progress(done, total)
+            return ReferenceExecutable(parsed, raw)
+        except BaseException:
+            raw.close()
+            raise
 
     async def close(self) -> None:
         """Nothing is held."""
 
 
 class ReferenceExecutable:
-    """One graph with its weights, inputs and states in memory."""
+    """One graph with its weights, inputs and states in memory. `raw`: the weights as stored."""
 
-    def __init__(self, plan: ReferencePlan, raw: Mapping[str, bytes]) -> None:
+    def __init__(self, plan: ReferencePlan, raw: Held[bytes]) -> None:
         from ..targets.reference import Reference
 
         self._plan = plan
@@ -89,10 +104,14 @@ class ReferenceExecutable:
         self._inputs = {name: bytes(self._most(name)) for name in graph.inputs}
         self._outputs: dict[str, bytes] = {}
         self._cancelled = False
-        # What the graph itself takes: how much NumPy takes while it runs is NumPy's affair.
-        self.nbytes = self.peak_nbytes = sum(
-            sum(map(len, each.values())) for each in (raw, self._states, self._inputs)
-        )
+        self.raw = raw
+        self.peak_nbytes = self.nbytes
+
+    @property
+    def nbytes(self) -> int:
+        """What the graph itself takes: how much NumPy takes while it runs is NumPy's affair."""
+        values = (*self._states, *self._inputs)
+        return self.raw.nbytes + sum(map(self._most, values))
 
     async def write(self, name: str, data: bytes) -> None:
         """An input or a state by its public name; an input may be shorter than its bound."""
@@ -156,7 +175,8 @@ class ReferenceExecutable:
         self._cancelled = True
 
     async def close(self) -> None:
-        """Let the memory go."""
+        """Let the memory go that no other plan uses."""
+        self.raw.close()
         self._states.clear()
         self._inputs.clear()
         self._outputs.clear()
@@ -194,7 +214,7 @@ class ReferenceExecutable:
 class _Constants:
     """Arrays of a graph's constants, from the tensors' bytes."""
 
-    def __init__(self, tensors: Mapping[str, Place], raw: Mapping[str, bytes]) -> None:
+    def __init__(self, tensors: Mapping[str, Place], raw: Held[bytes]) -> None:
         self._tensors, self._raw = tensors, raw
         self._split: tuple[str, Any] = ("", None)  # a tensor's parts are asked for in a row
 

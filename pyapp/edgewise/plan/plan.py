@@ -87,7 +87,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """Device memory. `kind`: weights, arena, state, input, output or staging."""
+    """Device memory. `kind`: weights, constants, arena, state, input, output or staging.
+
+    "weights" are what `Plan.weights` bring, from the model file alone. In plans of one file, equal
+    names and sizes of such buffers mean equal bytes: an executor may keep one for all of them.
+    """
 
     name: str
     kind: str
@@ -140,7 +144,10 @@ class Plan:
 
     @property
     def nbytes(self) -> int:
-        """Device memory that the plan holds once it is loaded: all buffers but for staging."""
+        """Device memory that the plan needs once it is loaded: all buffers but for staging.
+
+        It holds less itself where it shares weights with a plan that was loaded before it.
+        """
         return self.peak_nbytes - sum(
             max(b.nbytes, SMALLEST_BUFFER) for b in self.buffers if b.kind == "staging"
         )

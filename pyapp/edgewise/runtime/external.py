@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 from ..dims import evaluate
 from ..dtypes import PLAIN
@@ -37,13 +38,13 @@ def externalise(graph: Graph, tensors: Mapping[str, Tensor], weights: Weights) -
     kept = {name for node in graph.nodes if not OPS[node.op].spec for name in node.inputs}
     constants, places = dict(graph.constants), dict(tensors)
     tail, end = [weights.tail], sum(s.nbytes for s in weights.segments) + len(weights.tail)
-    found: dict[tuple[str, bytes], str] = {}
     for name, constant in graph.constants.items():
         data = constant.data
         if data is None or len(data) <= INLINE_NBYTES or name in kept:
             continue
         type = NAMES[constant.value.dtype]
-        tensor = found.setdefault((type, data), f"inline/{name}")
+        # what is in it is its name: to plans of one file, a name is one tensor
+        tensor = f"inline/{type}/{sha256(data).hexdigest()}"
         if tensor not in places:
             shape = tuple(evaluate(dim, {}) for dim in constant.value.shape)
             places[tensor] = Place(type, shape, end, len(data))

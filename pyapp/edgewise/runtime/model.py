@@ -7,7 +7,7 @@ Language models with a state and a decode loop have `session.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Literal, Self
@@ -38,7 +38,8 @@ class Report:
     nodes        of the graph as it was given, and after the passes
     notes        what the passes did, and what they declined and why
     plan         steps and memory as planned
-    nbytes       memory that the device really holds for it, and `peak_nbytes` the most it held
+    nbytes       memory that the device really took for it, and `peak_nbytes` the most it took:
+                 less than planned where it shares weights
     *_ms         how long compiling and loading took
     """
 
@@ -82,6 +83,7 @@ class Model:
         target: Target = "auto",
         device: Device | None = None,
         splitting: bool = True,
+        share: Sequence[Model] = (),
     ) -> Self:
         """Compile `graph` and bring its weights to a device.
 
@@ -89,6 +91,7 @@ class Model:
         target     what it is to run on; "auto" is the best device there is
         device     one that is open already, instead of a target; `close` leaves it open
         splitting  whether what "webnn" does not take may run on another device of the machine
+        share      models of the same weights on `device`: what they hold there is used, too
 
         Raises NoDeviceError, UnsupportedError with every operator that the target lacks,
         PlanError for what does not fit, StoreError for weights that are gone.
@@ -97,7 +100,9 @@ class Model:
         if device is None:
             device = await host.open_device(None if target == "auto" else target)
         try:
-            executable, report = await _loaded(host, graph, tensors, weights, device, splitting)
+            executable, report = await _loaded(
+                host, graph, tensors, weights, device, splitting, share
+            )
         except BaseException:
             if given is None:
                 await device.close()
@@ -105,6 +110,11 @@ class Model:
         model = cls(host, graph, device, executable, report)
         model._owned = given is None
         return model
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the device holds for it now; of what models share, the oldest's."""
+        return self._executable.nbytes
 
     async def run(
         self, inputs: Mapping[str, Given], bindings: Mapping[str, int] | None = None
@@ -172,6 +182,7 @@ async def _loaded(
     weights: Weights,
     device: Device,
     splitting: bool,
+    share: Sequence[Model],
 ) -> tuple[Executable, Report]:
     if graph.states:
         raise InputError(f"graph '{graph.name}'", got=f"states {sorted(graph.states)}",
@@ -193,7 +204,8 @@ async def _loaded(
     else:
         plan = static.compile({})
         compiled = host.clock()
-        executable = await device.load(plan.text, moved.weights, lambda done, total: None)
+        others = [each._executable for each in share]
+        executable = await device.load(plan.text, moved.weights, lambda done, total: None, others)
     report = Report(
         facts, (len(graph.nodes), len(fused.nodes)), (*notes, *plan.notes), plan,
         executable.nbytes,

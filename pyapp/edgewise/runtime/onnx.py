@@ -1,8 +1,8 @@
 """An ONNX model, opened: it takes arrays of any shapes that its graph takes.
 
-A graph is built, compiled and loaded for each set of input shapes, and kept for the next time; the
-bytes of the weights in memory are shared. Where shapes inside depend on an input's values (a mask,
-a target shape), the graph is built for these values too. NumPy is needed.
+A graph is built, compiled and loaded for each set of input shapes, and kept for the next time; they
+share the weights, in memory and, but for WebNN's, on the device. Where shapes inside depend on an
+input's values (a mask, a target shape), the graph is built for these values too. NumPy is needed.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
 
-# Loaded graphs: what is asked for in turn, such as the lengths of a few batches. Each has its own
-# copy of the weights on the device.
+# Loaded graphs: what is asked for in turn, such as the lengths of a few batches.
 KEPT = 8
 KEPT_NBYTES = 512 << 20
 
@@ -147,7 +146,7 @@ class OnnxSession:
                 for name, w in imported.tensors.items()
             }
             model = await Model.load(self._host, imported.graph, tensors, self.files.weights,
-                                     device=self._device)  # fmt: skip
+                                     device=self._device, share=self._models())  # fmt: skip
             self._loaded[key] = Specialised(imported, model)
         self._loaded.move_to_end(key)
         while len(self._loaded) > 1 and self._over():
@@ -156,8 +155,11 @@ class OnnxSession:
         return self._loaded[key]
 
     def _over(self) -> bool:
-        held = sum(each.model.report.nbytes for each in self._loaded.values())
+        held = sum(model.nbytes for model in self._models())
         return len(self._loaded) > KEPT or held > KEPT_NBYTES
+
+    def _models(self) -> list[Model]:
+        return [each.model for each in self._loaded.values()]
 
     async def close(self) -> None:
         """Free the graphs and the device."""

@@ -46,6 +46,14 @@ def _matmul() -> Iterator[Case]:
     m.b.output("y", m.b.sigmoid(y))
     m.b.output("scores", m.b.matmul(x, m.b.transpose(x, permutation=(0, 2, 1))))
     yield m.case(RUN)
+    for turned, rank, biased in ((False, 3, True), (True, 2, False)):
+        m = Maker(f"stacked products {turned=} {rank=} {biased=}")
+        x = m.input("x", F32, (2, m.seq, 20)[3 - rank :], RUN)
+        for index in range(5):  # three, then two
+            w = m.b.constant(F32, (20, 20), data=m.floats(20, 20).tobytes(), name=f"w{index}")
+            y = m.b.matmul(x, m.b.transpose(w, permutation=(1, 0)) if turned else w)
+            m.b.output(f"y{index}", m.b.add(y, m.vector(20)) if biased else y)
+        yield m.case(RUN)
     m = Maker("matmul by columns that lie side by side")
     weight = m.b.transpose(m.input("w", F32, (83, 70), RUN))
     m.b.output("tile", m.b.matmul(m.input("x", F32, (37, 70), RUN), weight))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from array import array
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import js
 from pyodide.ffi import create_proxy, to_js
 
 from ...targets.device import DeviceFacts
-from ..base import GenerateRequest, Weights
+from ..base import Executable, GenerateRequest, Weights
 from .bridge import answer, plain
 
 
@@ -23,14 +23,20 @@ class BrowserDevice:
         self._shim, self._file, self._handle, self.facts = shim, file, handle, facts
 
     async def load(
-        self, plan: str, weights: Weights, on_progress: Callable[[int, int], None]
+        self,
+        plan: str,
+        weights: Weights,
+        on_progress: Callable[[int, int], None],
+        share: Sequence[Executable] = (),
     ) -> BrowserExecutable:
         """Make a plan runnable. Raises StoreError, HostError."""
+        others = to_js([each.handle for each in share if isinstance(each, BrowserExecutable)])
         segments = json.dumps([[s.hash, s.nbytes] for s in weights.segments])
         progress = create_proxy(on_progress)
         try:
             handle = await answer(self._shim.load(
-                self._handle, plan, self._file.reader(segments, to_js(weights.tail)), progress
+                self._handle, plan, self._file.reader(segments, to_js(weights.tail)), progress,
+                others,
             ))  # fmt: skip
         finally:
             progress.destroy()
@@ -42,28 +48,33 @@ class BrowserDevice:
 
 
 class BrowserExecutable:
-    """A plan that `shim` loaded."""
+    """A plan that `shim` loaded; `handle` is the shim's."""
 
     def __init__(self, shim: Any, handle: Any) -> None:
-        self._shim, self._handle = shim, handle
-        self.nbytes, self.peak_nbytes = int(handle.nbytes), int(handle.peak)
+        self._shim, self.handle = shim, handle
+        self.peak_nbytes = int(handle.peak)
+
+    @property
+    def nbytes(self) -> int:
+        """Device memory that it holds now."""
+        return int(self.handle.nbytes)
 
     async def write(self, name: str, data: bytes) -> None:
         """Set an input or a state."""
-        await answer(self._shim.write(self._handle, name, to_js(data)))
+        await answer(self._shim.write(self.handle, name, to_js(data)))
 
     async def read(self, name: str, nbytes: int | None = None) -> bytes:
         """The bytes of an output or a state, or the first of them."""
         wanted = () if nbytes is None else (nbytes,)
-        return bytes((await answer(self._shim.read(self._handle, name, *wanted))).to_bytes())
+        return bytes((await answer(self._shim.read(self.handle, name, *wanted))).to_bytes())
 
     async def clear(self, name: str) -> None:
         """Zero a state."""
-        await answer(self._shim.clear(self._handle, name))
+        await answer(self._shim.clear(self.handle, name))
 
     async def run(self, program: str, bindings: Mapping[str, int]) -> None:
         """Run one program."""
-        await answer(self._shim.run(self._handle, program, plain(bindings)))
+        await answer(self._shim.run(self.handle, program, plain(bindings)))
 
     async def generate(self, request: GenerateRequest) -> AsyncIterator[list[int]]:
         """Read and decode in the shim; yields batches of new ids."""
@@ -79,7 +90,7 @@ class BrowserExecutable:
             "inFlight": request.in_flight,
         })  # fmt: skip
         running = asyncio.ensure_future(
-            answer(self._shim.generate(self._handle, options, on_tokens))
+            answer(self._shim.generate(self.handle, options, on_tokens))
         )
         running.add_done_callback(lambda _: batches.put_nowait(None))
         try:
@@ -94,11 +105,11 @@ class BrowserExecutable:
 
     def cancel(self) -> None:
         """The running `generate` ends after the steps in flight."""
-        self._shim.cancel(self._handle)
+        self._shim.cancel(self.handle)
 
     async def close(self) -> None:
         """Free the device memory."""
-        await answer(self._shim.close(self._handle))
+        await answer(self._shim.close(self.handle))
 
 
 def facts_of(facts: Any) -> dict[str, Any]:

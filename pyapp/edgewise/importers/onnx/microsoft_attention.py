@@ -22,7 +22,6 @@ from .fold import ints
 from .registry import Call, onnx_op
 
 MICROSOFT = "com.microsoft"
-I32 = DType.INT32
 #: What is added to a score that does not count: exp of it is 0, and no sum with it overflows.
 LOWEST = {DType.FLOAT32: -1e38, DType.FLOAT16: -30000.0}
 

@@ -29,6 +29,7 @@ from . import (
 from .emit import SETTINGS_BYTES, Program, Shared, n_elements, nbytes_of
 from .lower_webnn import fit, lower_pointwise, result
 from .pointwise import POINTWISE
+from .stack import stack
 from .stored import bind
 from .weights import Tensor, Weights
 
@@ -110,6 +111,7 @@ def compile_plan(
         memory = program.memory()
         peak = max(peak, memory.peak_live)
         steps[name] = program.steps(memory)
+    uploads = weights.finish()
     values = {
         name: Binding(index, 0, shared.buffers[index].nbytes)
         for name, index in shared.named.items()
@@ -122,7 +124,7 @@ def compile_plan(
         symbols=symbols,
         kernels=tuple(shared.kernels),
         buffers=tuple(shared.buffers),
-        weights=tuple(sorted(weights.uploads, key=lambda upload: upload.start)),
+        weights=uploads,
         inline=tuple(weights.inline),
         programs=steps,
         values=values,
@@ -143,7 +145,9 @@ def prepare(graph: Graph, facts: DeviceFacts) -> Graph:
             need="operators with a kernel",
             fix="run them elsewhere",
         )
-    return _constants_first(clean(known).graph)
+    whole = clean(known).graph
+    # On a CPU nothing is won by fewer dispatches.
+    return _constants_first(whole if facts.fallback else stack(whole))
 
 
 def _constants_first(graph: Graph) -> Graph:

@@ -4,14 +4,20 @@ A matrix is *packed* once in the layout that the kernels read (codes, then a (sc
 pair a group), from one tensor or from several whose rows follow each other or alternate. What
 exceeds the device's binding limit is split by rows into parts. Bytes come from the model file as
 they are and are repacked on the device, in uploads of at most 16 MiB.
+
+Plans of one file share buffers: the name of a "weights" buffer says what is in it, to the byte.
+A large weight has a buffer of its own; small ones are pooled, in the order of their use. What the
+graph itself holds lies in "constants" buffers, which belong to one plan.
 """
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
+from hashlib import sha256
 from typing import Protocol
 
 from ...dims import bound
@@ -26,7 +32,9 @@ from .emit import Shared, nbytes_of
 from .stored import ROW_UNIT, UPLOAD_BYTES
 from .template import render
 
-BUFFER_BYTES = 256 << 20  # several weights share a buffer up to this size
+CONSTANTS_BYTES = 256 << 20  # a buffer of the graph's constants, unless one alone is larger
+SMALL_BYTES = 64 << 10  # weights up to this size are pooled
+POOL_BYTES = 1 << 20
 
 
 class Tensor(Protocol):
@@ -84,6 +92,17 @@ class Packed:
 
 
 @dataclass(slots=True)
+class _Pool:
+    """Buffers that are filled one after the other. `keys`: what is in the last one."""
+
+    kind: str
+    capacity: int
+    made: int = 0
+    used: int = 0
+    keys: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Weights:
     """All packed weights of a plan. Packing the same tensors twice gives the same place."""
 
@@ -94,8 +113,8 @@ class Weights:
     inline: list[tuple[Binding, bytes]] = field(default_factory=list)
     packed: dict[tuple[str, ...], Packed] = field(default_factory=dict)
     vectors: dict[str, Binding] = field(default_factory=dict)
-    free: Binding | None = None
-    pools: int = 0
+    small: _Pool = field(default_factory=lambda: _Pool("weights", POOL_BYTES))
+    constants: _Pool = field(default_factory=lambda: _Pool("constants", CONSTANTS_BYTES))
 
     def matrix(self, matrices: tuple[Matrix, ...], *, alternate: bool = False) -> Packed:
         """Pack the rows of `matrices`, one after the other or alternating.
@@ -112,7 +131,7 @@ class Weights:
         name = _name(constant)
         if name not in self.vectors:
             n = bound(constant.value.shape[0])
-            place = self.vectors[name] = self._place(4 * n)
+            place = self.vectors[name] = self._place(4 * n, _key(constant, "float32"))
             if constant.data is not None:
                 self.inline.append((place, float32_bytes(constant.value.dtype, constant.data)))
             else:
@@ -131,7 +150,7 @@ class Weights:
                 got=f"{nbytes} bytes",
                 need=f"at most {self.binding_limit} in one binding",
             )
-        place = self.vectors[name] = self._place(nbytes)
+        place = self.vectors[name] = self._place(nbytes, _key(constant, "plain"))
         if constant.data is not None:
             self.inline.append((place, constant.data))
         elif constant.source is not None and constant.source.type == "BF16":
@@ -175,6 +194,9 @@ class Weights:
         wide = first.scale.value.dtype == DType.FLOAT32
         rows, width = sum(m.rows for m in matrices), first.width
         codes_row, scales_row = width * bits // 8, width // group * (8 if wide else 4)
+        inline = kinds[0] == "inline"
+        form = "alternate" if alternate else "in order"
+        key = None if inline else f"{form} {json.dumps([_name(m.codes) for m in matrices])}"
         parts = []
         most = self.binding_limit // codes_row // ROW_UNIT * ROW_UNIT
         if most == 0:
@@ -185,9 +207,11 @@ class Weights:
             )
         for row0 in range(0, rows, most):
             n = min(most, rows - row0)
-            part = Part(row0, n, self._place(n * codes_row), self._place(n * scales_row))
+            codes = self._place(n * codes_row, key and f"codes from row {row0} {key}")
+            scales = self._place(n * scales_row, key and f"scales from row {row0} {key}")
+            part = Part(row0, n, codes, scales)
             parts.append(part)
-            if kinds[0] == "inline":
+            if inline:
                 self._fill_inline(part, matrices, alternate)
             elif kinds[0] in PLAIN:
                 self._fill_stored(part, matrices)
@@ -292,29 +316,48 @@ class Weights:
             )
         return self.tensors[name]
 
-    def _place(self, nbytes: int) -> Binding:
-        """The next free range, in the current weights buffer or in a new one."""
+    def finish(self) -> tuple[Weight, ...]:
+        """All uploads in the file's order, once the last weight has its place."""
+        self._name_pool()
+        return tuple(sorted(self.uploads, key=lambda upload: upload.start))
+
+    def _place(self, nbytes: int, key: str | None) -> Binding:
+        """A range for `nbytes` bytes; `key` says what they are, None that they are the graph's."""
         size = aligned(nbytes)
-        if self.free is None or self.free.nbytes < size:
-            limit = self.shared.facts.limits["maxBufferSize"]
-            if size > limit:
-                raise PlanError(
-                    "weights", got=f"{nbytes} bytes in one part", need=f"at most {limit}"
-                )
-            capacity = max(size, min(BUFFER_BYTES, limit) // 256 * 256)
-            self.free = Binding(-1, 0, capacity)
-            self.pools += 1
-        used = self.free.offset + size
-        buffer = self.shared.buffer(f"weights{self.pools}", "weights", used)
-        place = Binding(buffer, self.free.offset, -(-nbytes // 4) * 4)
-        self.free = Binding(buffer, used, self.free.nbytes - size)
+        limit = self.shared.facts.limits["maxBufferSize"]
+        if size > limit:
+            raise PlanError("weights", got=f"{nbytes} bytes in one part", need=f"at most {limit}")
+        if key is not None and size > SMALL_BYTES:
+            buffer = self.shared.buffer(f"weights: {key}", "weights", size)
+            return Binding(buffer, 0, -(-nbytes // 4) * 4)
+        pool = self.constants if key is None else self.small
+        if not pool.made or pool.used + size > min(pool.capacity, limit):
+            self._name_pool()  # it is full
+            pool.made, pool.used, pool.keys = pool.made + 1, 0, []
+        buffer = self.shared.buffer(f"{pool.kind} {pool.made}", pool.kind, pool.used + size)
+        place = Binding(buffer, pool.used, -(-nbytes // 4) * 4)
+        pool.used += size
+        pool.keys.append(f"{size} {key}")
         return place
+
+    def _name_pool(self) -> None:
+        """Call the last pool of weights by what is in it, so that another plan's is the same."""
+        if self.small.made:
+            index = self.shared.named[f"{self.small.kind} {self.small.made}"]
+            digest = sha256("\n".join(self.small.keys).encode()).hexdigest()
+            buffer = self.shared.buffers[index]
+            self.shared.buffers[index] = replace(buffer, name=f"weights: pool {digest}")
 
 
 @cache  # asked for by every upload of a model
 def unpack_code(type: str) -> str:
     """The kernel that repacks tensors of ggml type `type`, such as `Q4_1`."""
     return render(f"unpack_{type.lower()}")
+
+
+def _key(constant: Constant, form: str) -> str | None:
+    """What tells a weight of the file from all others; None for what the graph holds."""
+    return None if constant.source is None else f"{form} {_name(constant)}"
 
 
 def _name(constant: Constant) -> str:
