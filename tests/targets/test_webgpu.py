@@ -103,6 +103,19 @@ def test_slices_fill_a_gpu_and_no_more(device: NativeDevice, varies: bool) -> No
     assert gemm(gpu, 9000, 9000, 9000, 1, varies=varies).slices == 1
 
 
+def test_more_sums_than_one_row_of_workgroups_adds(device: NativeDevice) -> None:
+    b = GraphBuilder("long")
+    x = b.input("x", DType.FLOAT32, (b.symbol("rows", 16384), 512))
+    b.output("y", b.matmul(x, b.input("w", DType.FLOAT32, (512, 256))))
+    gpu = replace(device.facts, fallback=False)
+    plan = compile_plan({"main": b.build()}, {}, gpu, features=frozenset())
+    adds = plan.programs["main"][-1]
+    assert plan.kernels[adds.kernel].name == "gemm_slices"
+    x_groups, y_groups, _ = (each.of({"rows": 16384}) for each in adds.groups)
+    assert y_groups > 1
+    assert x_groups * y_groups * 64 >= 16384 * 256
+
+
 def test_every_composite_has_a_case() -> None:
     tried = {node.op for case in CASES for node in case.graph.nodes}
     composites = {name for name, row in OPS.items() if row.reference is None}
