@@ -23,6 +23,7 @@ const LIMITS = [
   "maxComputeInvocationsPerWorkgroup", "maxComputeWorkgroupSizeX",
   "maxComputeWorkgroupsPerDimension",
 ];
+const KEPT_BYTES = 4 << 20; // of a buffer that outputs are read through
 const FEATURES = /** @type {GPUFeatureName[]} */ (["shader-f16", "subgroups", "timestamp-query"]);
 
 /** @param {string} code @param {string} what @param {Partial<Failure>} rest @returns {Failure} */
@@ -110,6 +111,9 @@ class Executable {
     this.programs = {};
     /** @type {GPUBuffer[]} */
     this.readers = [];
+    /** @type {Map<string, GPUBuffer>} */
+    this.outlets = new Map();
+    this.closed = false;
     this.cancelled = false;
     /** The most device memory that was held at once. */
     this.peak = 0;
@@ -277,9 +281,30 @@ class Executable {
     return tokens;
   }
 
+  /**
+   * A buffer to read a value through: the one of the last read, where that is large enough.
+   * Making one takes longer than a small model's run.
+   * @param {string} name @param {number} nbytes
+   */
+  outlet(name, nbytes) {
+    const kept = this.outlets.get(name);
+    this.outlets.delete(name); // while it is mapped no other read may have it
+    if (kept && kept.size >= nbytes) return kept;
+    kept?.destroy();
+    return this.gpu.createBuffer({
+      size: nbytes, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+  }
+
+  /** Keeps a small buffer for the next read. @param {string} name @param {GPUBuffer} reader */
+  putBack(name, reader) {
+    if (this.closed || reader.size > KEPT_BYTES || this.outlets.has(name)) reader.destroy();
+    else this.outlets.set(name, reader);
+  }
+
   /** Frees the device memory that no other plan uses. */
   close() {
-    for (const buffer of [...this.own, ...this.readers]) buffer.destroy();
+    this.closed = true;
+    for (const buffer of [...this.own, ...this.readers, ...this.outlets.values()]) buffer.destroy();
     this.own.clear();
     this.weights.close();
   }
@@ -383,18 +408,19 @@ export async function read(e, name, wanted) {
   e.device.check();
   const [buffer, offset, all] = e.plan.values[name];
   const nbytes = Math.min(4 * Math.ceil((wanted ?? all) / 4), all);
-  const reader = e.gpu.createBuffer({
-    size: nbytes, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+  const reader = e.outlet(name, nbytes);
   const encoder = e.gpu.createCommandEncoder();
   encoder.copyBufferToBuffer(e.buffers[buffer], offset, reader, 0, nbytes);
   e.gpu.queue.submit([encoder.finish()]);
   try {
-    await reader.mapAsync(GPUMapMode.READ);
-    return new Uint8Array(reader.getMappedRange().slice(0));
+    await reader.mapAsync(GPUMapMode.READ, 0, nbytes);
+    const bytes = new Uint8Array(reader.getMappedRange(0, nbytes).slice(0));
+    reader.unmap();
+    e.putBack(name, reader);
+    return bytes;
   } catch (error) {
-    throw e.device.lost ?? failure("DeviceLostError", `reading '${name}'`, { got: String(error) });
-  } finally {
     reader.destroy();
+    throw e.device.lost ?? failure("DeviceLostError", `reading '${name}'`, { got: String(error) });
   }
 }
 

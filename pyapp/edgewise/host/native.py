@@ -6,6 +6,7 @@ arrive, and runs steps. Several decode steps are submitted before the first toke
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -243,7 +244,10 @@ class NativeExecutable:
         """The bytes of an input, output or state, or the first of them, in whole words."""
         at = self.plan.values[name]
         size = at.nbytes if nbytes is None else min(-(-nbytes // 4) * 4, at.nbytes)
-        return bytes(self._device.queue.read_buffer(self._buffers[at.buffer], at.offset, size))
+        buffer = self._buffers[at.buffer]
+        # in a thread: waiting for the GPU holds no event loop, and wgpu looks for none
+        data = await asyncio.to_thread(self._device.queue.read_buffer, buffer, at.offset, size)
+        return bytes(data)
 
     async def clear(self, name: str) -> None:
         """Zero a state."""
@@ -285,7 +289,7 @@ class NativeExecutable:
                 pending.append((self._submit("decode", runs), n))
                 past += n
                 submitted += n
-            tokens_out = _take(pending.popleft())
+            tokens_out = await asyncio.to_thread(_take, pending.popleft())
             taken += len(tokens_out)
             stop = next((i for i, t in enumerate(tokens_out) if t in request.stop_ids), None)
             yield tokens_out if stop is None else tokens_out[: stop + 1]
