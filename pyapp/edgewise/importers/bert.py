@@ -17,7 +17,8 @@ from ..dims import Dim
 from ..dtypes import DType
 from ..graph.builder import GraphBuilder
 from ..graph.graph import Graph, Source, Value
-from .bert_config import BertConfig, Tensor, check_tensors, config_from_files, parse_config
+from .bert_config import BertConfig, check_tensors, config_from_files, parse_config
+from .tensors import Tensor
 
 __all__ = ["build", "config_from_files"]
 

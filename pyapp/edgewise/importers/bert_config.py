@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Protocol
+from typing import Any
 
-from ..errors import FormatError, ShapeError, UnsupportedError
+from ..errors import FormatError, UnsupportedError
+from .tensors import Tensor, check_shapes, some
 
 ARCHITECTURES = ("bert",)
 #: Encoders of the family that differ in embeddings or attention and have no importer.
@@ -33,16 +34,6 @@ _KEYS = {
     "positions": "max_position_embeddings", "types": "type_vocab_size",
     "activation": "hidden_act", "norm_eps": "layer_norm_eps",
 }  # fmt: skip
-
-
-class Tensor(Protocol):
-    """A tensor of a model file: its type and its shape, outermost dimension first."""
-
-    @property
-    def type(self) -> str: ...
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,20 +128,12 @@ def check_tensors(config: BertConfig, tensors: Mapping[str, Tensor]) -> None:
     A head, such as BERT's pooler, is no part of the encoder and may be there.
     """
     shapes = tensor_shapes(config)
-    missing = [name for name in shapes if name not in tensors]
-    if missing:
-        raise FormatError("tensors of a bert model", got="no " + _some(missing),
-                          need=f"{len(shapes)} tensors for {config.layers} layers")  # fmt: skip
-    odd = [name for name, shape in shapes.items() if tuple(tensors[name].shape) != shape]
-    if odd:
-        got = [f"{name} {list(tensors[name].shape)}" for name in odd]
-        need = [f"{name} {list(shapes[name])}" for name in odd]
-        raise ShapeError("tensors of a bert model", got=_some(got), need=_some(need))
+    check_shapes("bert", tensors, shapes, config.layers)
     inside = (f"{config.prefix}encoder.", f"{config.prefix}embeddings.")
     known = {*shapes, f"{config.prefix}embeddings.position_ids"}  # 0, 1, 2 … in older files
     extra = [name for name in tensors if name.startswith(inside) and name not in known]
     if extra:
-        raise UnsupportedError("tensors of a bert model", got=_some(extra),
+        raise UnsupportedError("tensors of a bert model", got=some(extra),
                                need="only tensors that a plain BERT computes with")  # fmt: skip
     untaken = [
         f"{name} {tensors[name].type}"
@@ -158,7 +141,7 @@ def check_tensors(config: BertConfig, tensors: Mapping[str, Tensor]) -> None:
         if tensors[name].type not in WEIGHT_TYPES
     ]  # fmt: skip
     if untaken:
-        raise UnsupportedError("weight types of a bert model", got=_some(untaken),
+        raise UnsupportedError("weight types of a bert model", got=some(untaken),
                                need="one of " + ", ".join(WEIGHT_TYPES))  # fmt: skip
 
 
@@ -292,10 +275,3 @@ def _fits(name: str, value: object, kind: str) -> bool:
     least = 0 if name == "layers" else 1
     most = MAX_LAYERS if name == "layers" else 2**31 - 1
     return isinstance(value, int) and least <= value <= most
-
-
-def _some(names: list[str]) -> str:
-    """The first few of many."""
-    shown = 6
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more

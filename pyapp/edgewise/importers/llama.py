@@ -18,7 +18,8 @@ from ..dtypes import DType
 from ..formats.blocks import BLOCKS
 from ..graph.builder import GraphBuilder
 from ..graph.graph import Graph, Part, Source, Value
-from .llama_config import LlamaConfig, Tensor, check_tensors, config_from_gguf, parse_config
+from .llama_config import LlamaConfig, check_tensors, config_from_gguf, parse_config
+from .tensors import Tensor
 
 __all__ = ["build", "config_from_gguf"]
 

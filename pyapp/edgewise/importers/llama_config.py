@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from struct import pack, unpack
-from typing import Any, Protocol
+from typing import Any
 
-from ..errors import FormatError, ShapeError, UnsupportedError
+from ..errors import FormatError, UnsupportedError
 from ..formats.blocks import BLOCKS
+from .tensors import Tensor, check_shapes, some
 
 ARCHITECTURES = ("llama",)
 MATRIX_TYPES = tuple(name for name, block in BLOCKS.items() if block.bits is not None)
@@ -31,16 +32,6 @@ _OPTIONAL = {
     "kv_heads": "attention.head_count_kv", "head_dim": "attention.key_length",
     "rope_dims": "rope.dimension_count", "rope_theta": "rope.freq_base",
 }  # fmt: skip
-
-
-class Tensor(Protocol):
-    """A tensor of a model file: its ggml type and its shape, outermost dimension first."""
-
-    @property
-    def type(self) -> str: ...
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +123,10 @@ def check_tensors(config: LlamaConfig, tensors: Mapping[str, Tensor]) -> None:
         raise FormatError("llama.block_count", got=str(config.layers),
                           need=f"layers that {len(tensors)} tensors can fill")  # fmt: skip
     shapes = tensor_shapes(config)
-    missing = [name for name in shapes if name not in tensors]
-    if missing:
-        raise FormatError("tensors of a llama model", got="no " + _some(missing),
-                          need=f"{len(shapes)} tensors for {config.layers} layers")  # fmt: skip
-    odd = [name for name, shape in shapes.items() if tuple(tensors[name].shape) != shape]
-    if odd:
-        got = [f"{name} {list(tensors[name].shape)}" for name in odd]
-        need = [f"{name} {list(shapes[name])}" for name in odd]
-        raise ShapeError("tensors of a llama model", got=_some(got), need=_some(need))
+    check_shapes("llama", tensors, shapes, config.layers)
     extra = [name for name in tensors if name not in shapes]
     if extra:
-        raise UnsupportedError("tensors of a llama model", got=_some(extra),
+        raise UnsupportedError("tensors of a llama model", got=some(extra),
                                need="only tensors that a plain llama computes with")  # fmt: skip
     untaken = [
         f"{name} {tensors[name].type}"
@@ -232,10 +215,3 @@ def _shortest(value: object) -> object:
         return value
     near = float(f"{value:.7g}")
     return near if unpack("<f", pack("<f", near))[0] == value else value
-
-
-def _some(names: list[str]) -> str:
-    """The first few of many."""
-    shown = 6
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more

@@ -6,24 +6,11 @@
 // dispatch  with GROUP [rows], else [ceil(rows / WG)]
 // source    WebNN layerNormalization, instanceNormalization; the mean first, as two sums cancel
 
-#if GROUP
-#include group.wgsl
-#else
-fn group_sum(t: u32, value: f32) -> f32 { return value; }
-#endif
+#include row_sums.wgsl
 
 @compute @workgroup_size(WG)
 fn main(@builtin(local_invocation_index) t: u32, @builtin(workgroup_id) wg: vec3u) {
-#if GROUP
-  let row = wg.x + wg.y * SPREAD;
-  let first = t;
-  const STEP = WG;
-#else
-  let row = (wg.x + wg.y * SPREAD) * WG + t;
-  const first = 0u;
-  const STEP = 1u;
-#endif
-  if (row >= rows()) { return; }  // the last workgroup
+#include row_start.wgsl
   var sum = 0.0;
   for (var i = first; i < SIZE(); i += STEP) { sum += x(at(row, i)); }
   let mean = group_sum(t, sum) / f32(SIZE());
