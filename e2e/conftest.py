@@ -153,3 +153,13 @@ def leave_artefacts(item: pytest.Item, pages: list[Page]) -> None:
             page.screenshot(path=folder / f"page-{number}.png", timeout=5_000)
         except PlaywrightError as error:  # a crashed page has no picture, and that is worth a line
             (folder / f"page-{number}.txt").write_text(f"{page.url}: {error}\n")
+
+
+@pytest.fixture
+def plans(page: Page, tmp_path: Path, site_server: Callable[[Path], SiteServer]) -> Page:
+    """The page that runs plans, with its device open."""
+    (tmp_path / "shims").symlink_to(ROOT / "shims")
+    (tmp_path / "pages").symlink_to(ROOT / "e2e" / "pages")
+    page.goto(f"{site_server(tmp_path).url}/pages/kernels.html")
+    page.wait_for_selector("html[data-ready]", state="attached")
+    return page

@@ -7,33 +7,19 @@ browser says of its device. All of them run in one page load.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from playwright.sync_api import Page
 
-from e2e.browsers import ROOT, Engine, engines
-from e2e.server import SiteServer
+from e2e.browsers import Engine, engines
 from edgewise.dtypes import DType
 from edgewise.targets.device import DeviceFacts
 from edgewise.targets.webgpu.compile import LOWERINGS, STRUCTURED, compile_plan
 from tests.targets.cases import Case, all_cases, check
 
 CASES = all_cases()
-
-
-@pytest.fixture
-def opened(page: Page, tmp_path: Path, site_server: Callable[[Path], SiteServer]) -> Page:
-    """The page that runs plans, with its device open."""
-    (tmp_path / "shims").symlink_to(ROOT / "shims")
-    (tmp_path / "pages").symlink_to(ROOT / "e2e" / "pages")
-    page.goto(f"{site_server(tmp_path).url}/pages/kernels.html")
-    page.wait_for_selector("html[data-ready]", state="attached")
-    return page
 
 
 def half(case: Case) -> bool:
@@ -87,8 +73,8 @@ def wrong(case: Case, result: dict[str, Any]) -> str | None:
 
 
 @engines("chromium", "firefox")
-def test_kernels_equal_decompositions(opened: Page, engine: Engine) -> None:
-    facts = DeviceFacts.from_dict(opened.evaluate("facts"))
+def test_kernels_equal_decompositions(plans: Page, engine: Engine) -> None:
+    facts = DeviceFacts.from_dict(plans.evaluate("facts"))
     has_half = "shader-f16" in facts.features
     assert has_half is ("shader-f16" in engine.features)
     runs = [(case, facts) for case in CASES if has_half or not half(case)]
@@ -98,7 +84,7 @@ def test_kernels_equal_decompositions(opened: Page, engine: Engine) -> None:
     if engine.name == "chromium":  # SwiftShader takes long over barriers; Firefox runs them all
         tuned = list({kind(case): case for case in tuned}.values())
     runs += [(case, on_gpu) for case in tuned]
-    answer = opened.evaluate("jobs => runAll(jobs)", [job(*run) for run in runs])
+    answer = plans.evaluate("jobs => runAll(jobs)", [job(*run) for run in runs])
     assert answer["complaints"] == []
     found = {
         f"{case.name}{'' if facts.fallback else ' as on a GPU'}": wrong(case, result)

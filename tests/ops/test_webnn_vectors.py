@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgewise.arrays import decode
+from edgewise.arrays import decode, encode
 from edgewise.ops import OPS
 from edgewise.targets import reference
 from tests.ops import webnn_vectors
-from tests.targets.vectors import Vector, pack, vectors
+from tests.targets.vectors import Vector, vectors
 
 CASES = list(vectors())
 
@@ -32,7 +32,7 @@ def test_reference_agrees_with_web_platform_tests(case: Vector) -> None:
     outputs, _ = reference.run(case.graph, arrays, {}, _no_constants, {})
     for name in case.graph.outputs:
         assert list(outputs[name].shape) == case.json["expected"][name]["shape"], name
-    packed = {n: pack(a, case.graph.values[case.graph.outputs[n]].dtype)
+    packed = {n: encode(a, case.graph.values[case.graph.outputs[n]].dtype)
               for n, a in outputs.items()}  # fmt: skip
     assert case.wrong(packed) is None
 

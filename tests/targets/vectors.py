@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from edgewise.arrays import decode, encode
 from edgewise.dtypes import DType
 from edgewise.graph.builder import GraphBuilder
 from edgewise.graph.graph import Graph
 from edgewise.ops import OPS
 from edgewise.ops.base import snake
 from tests.ops import webnn_vectors
-from tests.ops.webnn_vectors import Array, Json
+from tests.ops.webnn_vectors import Json
 
 TYPES = {each.value for each in DType}
 
@@ -38,30 +37,13 @@ class Vector:
         tolerance = self.json["tolerance"]
         for name, expected in self.json["expected"].items():
             want = webnn_vectors.array(expected)
-            got = unpack(outputs[name], DType(expected["dtype"]), want.shape)
+            dtype = DType(expected["dtype"])
+            data = outputs[name][: dtype.nbytes(want.size)]
+            got = decode(data, dtype, want.size).reshape(want.shape)
             off = webnn_vectors.worst(got, want, tolerance["metric"])
             if off > (tolerance["value"] or 0):
                 return f"{name}: {tolerance['metric']} {off:g} > {tolerance['value']}"
         return None
-
-
-def pack(array: Array, dtype: DType) -> bytes:
-    """An array's bytes as graphs have them: 4-bit elements two to a byte, low nibble first."""
-    if dtype.bits >= 8:
-        return array.tobytes()
-    flat = (array.reshape(-1).astype(np.int16) & 15).astype(np.uint8)
-    even = np.append(flat, np.zeros(flat.size % 2, np.uint8))
-    return (even[0::2] | even[1::2] << 4).astype(np.uint8).tobytes()
-
-
-def unpack(data: bytes, dtype: DType, shape: tuple[int, ...]) -> Array:
-    """The inverse of `pack`, from bytes that may be longer."""
-    n = int(np.prod(shape, dtype=np.int64))
-    if dtype.bits >= 8:
-        return np.frombuffer(data, dtype.value, n).reshape(shape)
-    raw = np.frombuffer(data, np.uint8, dtype.nbytes(n))
-    nibbles = np.stack([raw & 15, raw >> 4], 1).reshape(-1)[:n].reshape(shape)
-    return (nibbles ^ 8).astype(np.int8) - np.int8(8) if dtype is DType.INT4 else nibbles
 
 
 def vectors() -> Iterator[Vector]:
@@ -78,7 +60,7 @@ def vector(name: str, case: Json) -> Vector:
     inputs: dict[str, bytes] = {}
     for each, tensor in case["inputs"].items():
         dtype = DType(tensor["dtype"])
-        data = pack(webnn_vectors.array(tensor), dtype)
+        data = encode(webnn_vectors.array(tensor), dtype)
         if tensor.get("constant"):
             values[each] = builder.constant(dtype, tensor["shape"], data=data, name=each)
         else:

@@ -6,12 +6,13 @@ read-back's wait and two copies. A plan of one part costs nothing more than its 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from ..errors import InputError, UnsupportedError
+from ..errors import InputError
 from ..plan.parts import PartPlan, PartsPlan
 from ..targets.device import DeviceFacts
-from .base import Device, Executable, GenerateRequest, Weights
+from .base import Device, Executable, Weights
+from .stateless import Stateless
 
 
 class PartsDevice:
@@ -50,8 +51,10 @@ class PartsDevice:
             await device.close()
 
 
-class PartsExecutable:
+class PartsExecutable(Stateless):
     """The parts of one plan, loaded."""
+
+    kind = "a plan in parts"
 
     def __init__(self, plan: PartsPlan, parts: Sequence[Executable]) -> None:
         self._plan, self._parts = plan, parts
@@ -101,23 +104,7 @@ class PartsExecutable:
     def _loaded(self) -> list[tuple[PartPlan, Executable]]:
         return list(zip(self._plan.parts, self._parts, strict=True))
 
-    async def clear(self, name: str) -> None:
-        """There are no states in parts."""
-        raise _stateless(f"state {name!r}")
-
-    def generate(self, request: GenerateRequest) -> AsyncIterator[list[int]]:
-        """There is no decode loop over parts."""
-        raise _stateless("generate")
-
-    def cancel(self) -> None:
-        """There is no decode loop over parts."""
-
     async def close(self) -> None:
         """Free what all parts hold."""
         for part in self._parts:
             await part.close()
-
-
-def _stateless(what: str) -> UnsupportedError:
-    return UnsupportedError(what, got="a plan in parts", need="a plan with states",
-                            fix="choose the target webgpu")  # fmt: skip

@@ -7,11 +7,12 @@ built into. So let shapes be few: pad a batch to one of some sizes.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
-from ..errors import InputError, UnsupportedError
+from ..errors import InputError
 from ..graph.graph import specialise
-from ..host.base import Device, Executable, GenerateRequest
+from ..host.base import Device, Executable
+from ..host.stateless import Stateless
 from ..targets.device import DeviceFacts
 from .compiling import Compiled, compile_for, usable
 from .external import Moved
@@ -20,8 +21,10 @@ from .external import Moved
 KEPT = 4
 
 
-class StaticShapes:
+class StaticShapes(Stateless):
     """An executable that builds others; `facts` are those to compile for on `device`."""
+
+    kind = "a plan with static shapes"
 
     def __init__(self, device: Device, facts: DeviceFacts, moved: Moved) -> None:
         self._device, self._facts, self._moved = device, facts, moved
@@ -74,25 +77,9 @@ class StaticShapes:
             await executable.write(name, data)
         await executable.run(program, {})
 
-    async def clear(self, name: str) -> None:
-        """There are no states."""
-        raise _stateless(f"state {name!r}")
-
-    def generate(self, request: GenerateRequest) -> AsyncIterator[list[int]]:
-        """There is no decode loop."""
-        raise _stateless("generate")
-
-    def cancel(self) -> None:
-        """There is no decode loop."""
-
     async def close(self) -> None:
         """Free all that is built."""
         for executable in self._built.values():
             await executable.close()
         self._built.clear()
         self._last = None
-
-
-def _stateless(what: str) -> UnsupportedError:
-    return UnsupportedError(what, got="a plan with static shapes", need="a plan with states",
-                            fix="choose the target webgpu")  # fmt: skip

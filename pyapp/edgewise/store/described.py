@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
+from ..errors import NeedMoreBytes
 from .manifest import Manifest, TextRef
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +42,15 @@ def text_ref(text: str, url: str | None) -> TextRef:
 def safe(name: str) -> str:
     """A file name that means the same in a URL."""
     return re.sub(r"[^A-Za-z0-9._+-]+", "-", name).lstrip(".-")
+
+
+def read_header(file: BinaryIO, parse: Callable[[bytes, int], T], nbytes: int) -> T:
+    """What `parse(beginning, file's size)` makes of a file's first `nbytes`, or of twice as many
+    as long as it raises NeedMoreBytes."""
+    file_nbytes = os.fstat(file.fileno()).st_size
+    while True:
+        file.seek(0)
+        try:
+            return parse(file.read(nbytes), file_nbytes)
+        except NeedMoreBytes:
+            nbytes *= 2

@@ -17,14 +17,14 @@ from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..errors import FormatError, NeedMoreBytes, UnsupportedError
+from ..errors import FormatError, UnsupportedError
 from ..formats import gguf
 from ..formats.gguf import GGUF
 from ..formats.tokenizer import chat, tokenizer_json
 from ..importers.llama_config import config_from_gguf
 from .base import Segment
 from .cut import SEGMENT_NBYTES, cut
-from .described import Described, safe, text_ref
+from .described import Described, read_header, safe, text_ref
 from .manifest import Demands, FileRef, Manifest, TensorRef
 from .pack_folder import describe_folder
 from .pack_onnx import describe_onnx
@@ -162,14 +162,9 @@ def _demands(header: GGUF, config: Mapping[str, Any]) -> Demands:
 
 
 def _header(file: BinaryIO) -> GGUF:
-    file_nbytes = os.fstat(file.fileno()).st_size
-    nbytes = HEADER_NBYTES
-    while True:
-        file.seek(0)
-        try:
-            return gguf.parse(file.read(nbytes), file_nbytes=file_nbytes)
-        except NeedMoreBytes:
-            nbytes *= 2
+    return read_header(
+        file, lambda data, nbytes: gguf.parse(data, file_nbytes=nbytes), HEADER_NBYTES
+    )
 
 
 def _hashes(file: BinaryIO, lengths: list[int]) -> tuple[tuple[Segment, ...], str]:

@@ -11,7 +11,6 @@ Every document is read once and bounded; the weights stay where they are.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -19,14 +18,14 @@ from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..errors import FormatError, NeedMoreBytes, UnsupportedError
+from ..errors import FormatError, UnsupportedError
 from ..formats import safetensors
 from ..formats.safetensors import SafeTensors
 from ..formats.tensor import TensorInfo
 from ..importers.bert_config import config_from_files, tensor_names
 from .base import Segment
 from .cut import cut
-from .described import Described, safe, text_ref
+from .described import Described, read_header, safe, text_ref
 from .manifest import TEXT_NBYTES, Demands, FileRef, Manifest, TensorRef
 
 HEADER_NBYTES = 1 << 18  # most headers; a longer one is read again, twice as far
@@ -140,14 +139,9 @@ def _weights(folder: Path) -> tuple[SafeTensors, int]:
 
 
 def _header(file: BinaryIO) -> SafeTensors:
-    file_nbytes = os.fstat(file.fileno()).st_size
-    nbytes = HEADER_NBYTES
-    while True:
-        file.seek(0)
-        try:
-            return safetensors.parse(file.read(nbytes), file_nbytes=file_nbytes)
-        except NeedMoreBytes:
-            nbytes *= 2
+    return read_header(
+        file, lambda data, nbytes: safetensors.parse(data, file_nbytes=nbytes), HEADER_NBYTES
+    )
 
 
 def _license(readme: Path) -> str | None:

@@ -136,9 +136,14 @@ class Program:
     temporaries: dict[str, int] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     drafts: list[_Draft] = field(default_factory=list)
+    results: frozenset[str] = field(init=False)  # values that leave the program
+    states: frozenset[str] = field(init=False)  # their bytes change in the middle of a program
     _order: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
+        graph = self.graph
+        self.results = frozenset({*graph.outputs.values(), *graph.updates.values()})
+        self.states = frozenset(graph.states)
         self._order = {node.outputs[0]: at for at, node in enumerate(self.graph.nodes)}
 
     def readers(self, names: Collection[str]) -> list[Node]:
@@ -167,11 +172,6 @@ class Program:
         return name
 
     @property
-    def results(self) -> set[str]:
-        """The values that leave the program."""
-        return {*self.graph.outputs.values(), *self.graph.updates.values()}
-
-    @property
     def half(self) -> bool:
         """Whether kernels may use f16."""
         return "shader-f16" in self.shared.features
@@ -182,11 +182,6 @@ class Program:
         given = root in self.graph.inputs or root in self.graph.states
         packed = given or root in self.graph.constants
         return storage(self.value(root).dtype, packed=packed, half=self.half)
-
-    @property
-    def states(self) -> set[str]:
-        """The states, whose bytes change in the middle of a program."""
-        return set(self.graph.states)
 
     def stored_as_seen(self, name: str) -> bool:
         """Whether kernels store a value just as the host reads it."""
