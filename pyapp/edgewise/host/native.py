@@ -11,6 +11,7 @@ import struct
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import wgpu
@@ -18,7 +19,7 @@ import wgpu
 from ..errors import DeviceLostError, HostError, InputError, NoDeviceError
 from ..plan.plan import SLOT_STRIDE, SLOTS, Plan, Step, from_json
 from ..targets.device import DeviceFacts
-from .base import Executable, GenerateRequest, Weights
+from .base import Executable, GenerateRequest, T, Weights
 from .native_memory import Memory
 from .segments import Read, SegmentReader
 
@@ -246,7 +247,7 @@ class NativeExecutable:
         size = at.nbytes if nbytes is None else min(-(-nbytes // 4) * 4, at.nbytes)
         buffer = self._buffers[at.buffer]
         # in a thread: waiting for the GPU holds no event loop, and wgpu looks for none
-        data = await asyncio.to_thread(self._device.queue.read_buffer, buffer, at.offset, size)
+        data = await _in_thread(lambda: self._device.queue.read_buffer(buffer, at.offset, size))
         return bytes(data)
 
     async def clear(self, name: str) -> None:
@@ -289,7 +290,8 @@ class NativeExecutable:
                 pending.append((self._submit("decode", runs), n))
                 past += n
                 submitted += n
-            tokens_out = await asyncio.to_thread(_take, pending.popleft())
+            read = pending.popleft()
+            tokens_out = await _in_thread(partial(_take, read))
             taken += len(tokens_out)
             stop = next((i for i, t in enumerate(tokens_out) if t in request.stop_ids), None)
             yield tokens_out if stop is None else tokens_out[: stop + 1]
@@ -363,6 +365,16 @@ def _live() -> Iterator[None]:
     except wgpu.GPUError as exc:
         kind = DeviceLostError if "lost" in str(exc) else HostError
         raise kind("the GPU device", got=str(exc), need="a live device") from exc
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """What `work` gives. Cancelled, it still ends first: `close` may destroy what it reads."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
 
 
 def _take(pending: tuple[Any, int]) -> list[int]:
