@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ...errors import UnsupportedError
+from ...errors import PlanError, UnsupportedError
 from ...graph.graph import Graph, Node
 from ...passes.base import Note
 from ...passes.clean import clean
@@ -66,7 +66,7 @@ def compile_plan(
         steps[name] = program.steps(memory)
     uploads = weights.finish()
     values = values_of(shared, feedback or {})
-    return Plan(
+    plan = Plan(
         target="wasm",
         features=(),
         symbols=symbols,
@@ -79,6 +79,13 @@ def compile_plan(
         slot=_slot(symbols, values, draw),
         peak_live=peak,
     )
+    most = facts.limits["maxBufferSize"]  # of all buffers together: they lie in one memory
+    if plan.peak_nbytes > most:
+        raise PlanError(
+            "the model on wasm", got=f"{plan.peak_nbytes} bytes", need=f"at most {most}",
+            fix="choose a smaller model or context, or run it on WebGPU or a server",
+        )  # fmt: skip
+    return plan
 
 
 def _slot(
