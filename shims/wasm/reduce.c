@@ -4,10 +4,10 @@
 // items     rows
 //
 // Long sums are added in pieces, so that rounding grows with a piece and with their number.
-#include "kernel.h"
+#include "math.h"
 
 enum FOLDS { SUM, MAGNITUDES, SQUARES, PRODUCT, LARGEST, LEAST, LARGEST_UNSIGNED, LEAST_UNSIGNED };
-enum LAST { NOTHING, MEAN, ROOT };
+enum LAST { NOTHING, MEAN, ROOT, LOGARITHM };
 #define PIECE 4096  // elements of a row that are added before they meet the others
 #define INFINITE __builtin_inff()
 
@@ -110,6 +110,8 @@ KERNEL(reduce_f32) {
   f32 *y = PTR(f32, 1), n = (f32)a[2];
   if (a[5] == MEAN) for (u32 i = begin; i < end; i++) y[i] /= n;
   if (a[5] == ROOT) for (u32 i = begin; i < end; i++) y[i] = __builtin_sqrtf(y[i]);
+  if (a[5] == LOGARITHM)
+    for (u32 i = begin; i < end; i++) y[i] = wasm_f32x4_extract_lane(log4(splat(y + i)), 0);
 }
 
 // sums and products wrap around, so they are those of unsigned numbers

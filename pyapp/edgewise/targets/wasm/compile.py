@@ -30,6 +30,7 @@ LOWERINGS: dict[str, Lowering] = {
     **dict.fromkeys(lower_rows.REDUCTIONS, lower_rows.reduce),
     **dict.fromkeys(("argMin", "argMax"), lower_rows.arg),
     "cumulativeSum": lower_rows.cumulative_sum,
+    "softmax": lower_rows.softmax,
     "layerNormalization": lower_rows.layer_normalization,
     "instanceNormalization": lower_rows.instance_normalization,
     **dict.fromkeys(lower_window.WHOLE, lower_window.pool),

@@ -1,7 +1,7 @@
-"""Lowering of what works on rows: norms, reductions, places of extremes, running sums.
+"""Lowering of what works on rows: softmax, norms, reductions, places of extremes, running sums.
 
-A row may lie along any axes (rows.rows_of). Batch normalisation and what takes logarithms of sums
-are decomposed: element-wise kernels do the rest.
+A row may lie along any axes (rows.rows_of). batchNormalization and reduceLogSumExp have no kernel:
+their decompositions are element-wise for the most part.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ COMPUTED = {
 
 # the numbers of reduce.c
 SUM, MAGNITUDES, SQUARES, PRODUCT, LARGEST, LEAST, UNSIGNED = 0, 1, 2, 3, 4, 5, 2
-NOTHING, MEAN, ROOT = 0, 1, 2
+NOTHING, MEAN, ROOT, LOGARITHM = 0, 1, 2, 3
 
 #: name -> how two elements are folded, and what becomes of the result
 REDUCTIONS = {
     "reduceSum": (SUM, NOTHING), "reduceMean": (SUM, MEAN), "reduceProduct": (PRODUCT, NOTHING),
     "reduceL1": (MAGNITUDES, NOTHING), "reduceL2": (SQUARES, ROOT),
     "reduceSumSquare": (SQUARES, NOTHING), "reduceMax": (LARGEST, NOTHING),
-    "reduceMin": (LEAST, NOTHING),
+    "reduceMin": (LEAST, NOTHING), "reduceLogSum": (SUM, LOGARITHM),
 }  # fmt: skip
 
 
@@ -84,6 +84,16 @@ def cumulative_sum(p: Program, node: Node) -> None:
          cast(bool, node.attrs["reversed"])],
         items=rows.items, grain=rows.grain,
     )  # fmt: skip
+    finish(p, node, made, to)
+
+
+def softmax(p: Program, node: Node) -> None:
+    """Along one axis."""
+    x = cast(str, node.inputs[0])
+    rows = rows_of(p, node, x, [cast(int, node.attrs["axis"])])
+    made, to = result(p, node.outputs[0])
+    p.emit("softmax", node, [rows.place], [made], [rows.n, rows.inner],
+           items=rows.items, grain=rows.grain)  # fmt: skip
     finish(p, node, made, to)
 
 
