@@ -18,13 +18,14 @@ from ...plan.plan import Binding, Plan, Slot
 from ..device import DeviceFacts
 from ..places import Tensor
 from ..program import Shared, homes_of, places_of, users_of, values_of
-from . import lower_rows, lower_view, lower_window
+from . import lower_gemm, lower_rows, lower_view, lower_window
 from .emit import Program
 from .weights import Weights
 
 Lowering = Callable[[Program, Node], None]
 
 LOWERINGS: dict[str, Lowering] = {
+    "matmul": lower_gemm.matmul,
     "transpose": lower_view.transpose,
     "reshape": lower_view.reshape,
     **dict.fromkeys(lower_rows.REDUCTIONS, lower_rows.reduce),
