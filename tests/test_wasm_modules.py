@@ -16,7 +16,7 @@ MOST_NBYTES = 150_000  # compressed: what a page fetches
 
 @pytest.mark.parametrize("name", NAMES)
 def test_size(name: str) -> None:
-    """gzip, the worst that a host does; brotli makes a sixth less of it."""
+    """By gzip, the least that a host does."""
     code = (ROOT / "shims" / "wasm" / f"{name}.wasm").read_bytes()
     packed = len(gzip.compress(code, 9))
     print(f"{name}: {len(code):,} bytes, {packed:,} compressed")
