@@ -18,13 +18,22 @@ from ...plan.plan import Binding, Plan, Slot
 from ..device import DeviceFacts
 from ..places import Tensor
 from ..program import Shared, homes_of, places_of, users_of, values_of
-from . import lower_recurrent, lower_rows, lower_sample, lower_view, lower_window
+from . import (
+    lower_gemm,
+    lower_gemm8,
+    lower_recurrent,
+    lower_rows,
+    lower_sample,
+    lower_view,
+    lower_window,
+)
 from .emit import Program
 from .weights import Weights
 
 Lowering = Callable[[Program, Node], None]
 
 LOWERINGS: dict[str, Lowering] = {
+    "matmul": lower_gemm.matmul,
     "transpose": lower_view.transpose,
     "reshape": lower_view.reshape,
     **dict.fromkeys(lower_rows.REDUCTIONS, lower_rows.reduce),
@@ -37,6 +46,7 @@ LOWERINGS: dict[str, Lowering] = {
     "resample2d": lower_window.resample2d,
     **dict.fromkeys(("lstm", "lstmCell"), lower_recurrent.lstm),
     **dict.fromkeys(("gru", "gruCell"), lower_recurrent.gru),
+    "quantizedLinear": lower_gemm8.quantized_linear,
     "markSeen": lower_sample.mark_seen,
     "sample": lower_sample.sample,
 }

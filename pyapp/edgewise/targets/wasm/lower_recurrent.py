@@ -108,7 +108,7 @@ class Walk:
         numbers = [*self.numbers(functions), bias is not None, state is not None, *last]
         p.emit(kernel, node, reads, [*scratch, *writes], numbers, items=elements((ways, batch)))
         for name, (made, to) in zip(node.outputs, outputs, strict=True):
-            finish(p, node, name, made, to)
+            finish(p, node, made, to, name)
 
 
 def lstm(p: Program, node: Node) -> None:

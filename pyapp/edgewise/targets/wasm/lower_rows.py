@@ -59,7 +59,7 @@ def fold(p: Program, node: Node, name: str, axes: Iterable[int]) -> None:
         f"reduce_{kind}", node, [rows.place], [made], [rows.n, rows.inner, how, last],
         items=rows.items, grain=rows.grain,
     )  # fmt: skip
-    finish(p, node, node.outputs[0], made, to)
+    finish(p, node, made, to)
 
 
 def arg(p: Program, node: Node) -> None:
@@ -84,7 +84,7 @@ def cumulative_sum(p: Program, node: Node) -> None:
          cast(bool, node.attrs["reversed"])],
         items=rows.items, grain=rows.grain,
     )  # fmt: skip
-    finish(p, node, node.outputs[0], made, to)
+    finish(p, node, made, to)
 
 
 def softmax(p: Program, node: Node) -> None:
@@ -94,7 +94,7 @@ def softmax(p: Program, node: Node) -> None:
     made, to = result(p, node.outputs[0])
     p.emit("softmax", node, [rows.place], [made], [rows.n, rows.inner],
            items=rows.items, grain=rows.grain)  # fmt: skip
-    finish(p, node, node.outputs[0], made, to)
+    finish(p, node, made, to)
 
 
 def layer_normalization(p: Program, node: Node) -> None:
@@ -130,4 +130,4 @@ def _normalize(
         [rows.n, rows.inner, epsilon, features, scale is not None, bias is not None],
         items=rows.items, grain=rows.grain,
     )  # fmt: skip
-    finish(p, node, node.outputs[0], made, to)
+    finish(p, node, made, to)

@@ -41,7 +41,7 @@ def pool(p: Program, node: Node) -> None:
          ROOT if node.op == "l2Pool2d" else AVERAGE],
         items=elements((*planes, out[0])), grain=_grain((*window, out[1], inner)),
     )  # fmt: skip
-    finish(p, node, node.outputs[0], made, to)
+    finish(p, node, made, to)
 
 
 def resample2d(p: Program, node: Node) -> None:
@@ -62,7 +62,7 @@ def resample2d(p: Program, node: Node) -> None:
     made, to = result(p, y.name)
     p.emit(f"resample_linear_{COMPUTED[x.dtype]}", node, [floats(p, node, x.name)], [made], sizes,
            items=items, grain=grain)  # fmt: skip
-    finish(p, node, node.outputs[0], made, to)
+    finish(p, node, made, to)
 
 
 def _grain(each: Sequence[Dim]) -> int:
