@@ -25,7 +25,7 @@ from tests.targets.wasm import has_kernels
 AT_ONCE = 200
 LARGEST = 1 << 20  # bytes of inputs; larger ones try the transfer to the page, not the kernels
 
-Outputs = Mapping[str, bytes]
+Outputs = dict[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,8 @@ def run_all(wasm: WasmPage, jobs: list[Job]) -> None:
     for module, threads in CHOICES:
         wasm.go()
         facts = wasm.open(module=module, threads=threads)
-        found[module, threads] = made = {}
+        made: dict[str, Outputs] = {}
+        found[module, threads] = made
         for first in range(0, len(jobs), AT_ONCE):
             group = jobs[first : first + AT_ONCE]
             results = wasm.run([job.to_json(facts) for job in group])
