@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import wasmtime
 
-from ..errors import HostError, InputError
+from ..errors import DeviceLostError, HostError, InputError
 from ..plan.plan import Binding, Count, Plan, Step, from_json
 from ..targets.device import DeviceFacts
 from .arena import Arena
@@ -30,7 +30,7 @@ from .wasm_threads import (
     Helpers,
     Instance,
     load_module,
-    trapped,
+    reason,
 )
 
 STATUS = {1: "a helper thread stopped answering", 2: "a helper thread trapped"}
@@ -65,6 +65,7 @@ class WasmDevice:
         code = load_module(module)
         self.instance = Instance(code, None)
         self.lock = threading.Lock()  # one program runs at a time, on all threads
+        self._lost: str | None = None
         self._arena = Arena(self.instance.number("__heap_base"), len(self.instance.bytes()))
         stacks = [self.take(STACK_BYTES) + STACK_BYTES for _ in range(threads - 1)]
         self._helpers = Helpers(code, self.instance, stacks)
@@ -94,14 +95,21 @@ class WasmDevice:
         self.write(address, bytes(nbytes))
 
     def run(self, steps: int, n: int) -> None:
-        """Run records in the memory. Raises HostError."""
-        try:
-            status = self.instance.call("run", steps, n)
-        except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
-            raise trapped(error) from error
-        if status:
-            raise HostError("Wasm threads", got=STATUS[status], need="all threads alive",
-                            fix="open the device again, with fewer threads")  # fmt: skip
+        """Run records in the memory.
+
+        Raises DeviceLostError when a thread trapped or stopped, and from then on: a step of which
+        somebody did a part can't be done again.
+        """
+        if self._lost is None:
+            try:
+                status = self.instance.call("run", steps, n)
+                found = STATUS[status] if status else None
+            except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
+                found = f"the first thread trapped: {reason(error)}"
+            self._lost = found
+        if self._lost is not None:
+            raise DeviceLostError(self.facts.name, got=self._lost, need="all threads alive",
+                                  fix="open the device again")  # fmt: skip
 
     async def load(
         self,

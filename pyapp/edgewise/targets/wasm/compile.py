@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ...errors import UnsupportedError
+from ...errors import PlanError, UnsupportedError
 from ...graph.graph import Graph, Node
 from ...passes.base import Note
 from ...passes.clean import clean
@@ -18,7 +18,7 @@ from ...plan.plan import Binding, Plan, Slot
 from ..device import DeviceFacts
 from ..places import Tensor
 from ..program import Shared, homes_of, places_of, users_of, values_of
-from . import lower_view
+from . import lower_rows, lower_view, lower_window
 from .emit import Program
 from .weights import Weights
 
@@ -27,6 +27,14 @@ Lowering = Callable[[Program, Node], None]
 LOWERINGS: dict[str, Lowering] = {
     "transpose": lower_view.transpose,
     "reshape": lower_view.reshape,
+    **dict.fromkeys(lower_rows.REDUCTIONS, lower_rows.reduce),
+    **dict.fromkeys(("argMin", "argMax"), lower_rows.arg),
+    "cumulativeSum": lower_rows.cumulative_sum,
+    "softmax": lower_rows.softmax,
+    "layerNormalization": lower_rows.layer_normalization,
+    "instanceNormalization": lower_rows.instance_normalization,
+    **dict.fromkeys(lower_window.WHOLE, lower_window.pool),
+    "resample2d": lower_window.resample2d,
 }
 
 KNOWN = frozenset(LOWERINGS)
@@ -66,7 +74,7 @@ def compile_plan(
         steps[name] = program.steps(memory)
     uploads = weights.finish()
     values = values_of(shared, feedback or {})
-    return Plan(
+    plan = Plan(
         target="wasm",
         features=(),
         symbols=symbols,
@@ -79,6 +87,13 @@ def compile_plan(
         slot=_slot(symbols, values, draw),
         peak_live=peak,
     )
+    most = facts.limits["maxBufferSize"]  # of all buffers together: they lie in one memory
+    if plan.peak_nbytes > most:
+        raise PlanError(
+            "the model on wasm", got=f"{plan.peak_nbytes} bytes", need=f"at most {most}",
+            fix="choose a smaller model or context, or run it on WebGPU or a server",
+        )  # fmt: skip
+    return plan
 
 
 def _slot(
