@@ -18,15 +18,22 @@ from ...plan.plan import Binding, Plan, Slot
 from ..device import DeviceFacts
 from ..places import Tensor
 from ..program import Shared, homes_of, places_of, users_of, values_of
-from . import lower_rows, lower_view, lower_window
+from . import fuse, lower_rows, lower_view, lower_window
 from .emit import Program
+from .pointwise import POINTWISE
 from .weights import Weights
 
 Lowering = Callable[[Program, Node], None]
 
 LOWERINGS: dict[str, Lowering] = {
-    "transpose": lower_view.transpose,
+    **dict.fromkeys(POINTWISE, fuse.pointwise),
+    "identity": lower_view.identity,
     "reshape": lower_view.reshape,
+    "transpose": lower_view.transpose,
+    "slice": lower_view.slice_,
+    "split": lower_view.split,
+    "reverse": lower_view.reverse,
+    "expand": lower_view.expand,
     **dict.fromkeys(lower_rows.REDUCTIONS, lower_rows.reduce),
     **dict.fromkeys(("argMin", "argMax"), lower_rows.arg),
     "cumulativeSum": lower_rows.cumulative_sum,
@@ -128,6 +135,7 @@ def _lower(graph: Graph, shared: Shared, weights: Weights, feedback: Mapping[str
     for public, name in graph.outputs.items():
         if name not in homes and name not in graph.constants and p.value(name).dtype.bits >= 8:
             homes.setdefault(name, places[public])
+    fuse.join(p)
     for node in graph.nodes:
         if not p.absorbed.issuperset(node.outputs):
             LOWERINGS[node.op](p, node)
