@@ -58,13 +58,15 @@ INLINE i32 to_step(i32 first, i32 dilation, i32 size, i32 steps) {
 POOLED(sums, f32, 0, ADD)
 POOLED(square_sums, f32, 0, ADD_SQUARE)
 
+INLINE i32 steps(i32 first, i32 dilation, i32 size, i32 most) {
+  i32 n = to_step(first, dilation, size, most) - from_step(first, dilation);
+  return n > 0 ? n : 0;
+}
+
 static void average(const Window *o, f32 *y, i32 row) {
-  i32 first = row * o->sh - o->top;
-  i32 high = to_step(first, o->dh, o->h, o->kh) - from_step(first, o->dh);
+  i32 high = steps(row * o->sh - o->top, o->dh, o->h, o->kh);
   for (i32 at = 0; at < o->ow; at++, y += o->inner) {
-    i32 begin = at * o->sw - o->left;
-    i32 wide = to_step(begin, o->dw, o->w, o->kw) - from_step(begin, o->dw);
-    f32 n = (f32)(high * wide);
+    f32 n = (f32)(high * steps(at * o->sw - o->left, o->dw, o->w, o->kw));
     for (i32 c = 0; c < o->inner; c++) y[c] /= n;
   }
 }

@@ -18,7 +18,14 @@ from ...plan.plan import Binding, Plan, Slot
 from ..device import DeviceFacts
 from ..places import Tensor
 from ..program import Shared, homes_of, places_of, users_of, values_of
-from . import fuse, lower_rows, lower_view, lower_window
+from . import (
+    fuse,
+    lower_gemm8,
+    lower_rows,
+    lower_sample,
+    lower_view,
+    lower_window,
+)
 from .emit import Program
 from .pointwise import POINTWISE
 from .weights import Weights
@@ -42,6 +49,9 @@ LOWERINGS: dict[str, Lowering] = {
     "instanceNormalization": lower_rows.instance_normalization,
     **dict.fromkeys(lower_window.WHOLE, lower_window.pool),
     "resample2d": lower_window.resample2d,
+    "quantizedLinear": lower_gemm8.quantized_linear,
+    "markSeen": lower_sample.mark_seen,
+    "sample": lower_sample.sample,
 }
 
 KNOWN = frozenset(LOWERINGS)
