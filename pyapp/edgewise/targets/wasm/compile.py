@@ -20,6 +20,7 @@ from ..places import Tensor
 from ..program import Shared, homes_of, places_of, users_of, values_of
 from . import (
     fuse,
+    lower_gemm,
     lower_gemm8,
     lower_rows,
     lower_sample,
@@ -34,13 +35,8 @@ Lowering = Callable[[Program, Node], None]
 
 LOWERINGS: dict[str, Lowering] = {
     **dict.fromkeys(POINTWISE, fuse.pointwise),
-    "identity": lower_view.identity,
-    "reshape": lower_view.reshape,
-    "transpose": lower_view.transpose,
-    "slice": lower_view.slice_,
-    "split": lower_view.split,
-    "reverse": lower_view.reverse,
-    "expand": lower_view.expand,
+    **lower_view.VIEWS,
+    "matmul": lower_gemm.matmul,
     **dict.fromkeys(lower_rows.REDUCTIONS, lower_rows.reduce),
     **dict.fromkeys(("argMin", "argMax"), lower_rows.arg),
     "cumulativeSum": lower_rows.cumulative_sum,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 from ...dims import Dim, Expr
@@ -232,3 +232,14 @@ def _degree(size: Size) -> tuple[int, int]:
     dims = _parts(size)
     number = dims[0] if isinstance(dims[0], int) else abs(dims[0].terms[0][1])
     return sum(isinstance(dim, Expr) for dim in dims), number
+
+
+VIEWS: dict[str, Callable[[Program, Node], None]] = {
+    "identity": identity,
+    "reshape": reshape,
+    "transpose": transpose,
+    "slice": slice_,
+    "split": split,
+    "reverse": reverse,
+    "expand": expand,
+}
