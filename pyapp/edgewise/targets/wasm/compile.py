@@ -19,6 +19,7 @@ from ..device import DeviceFacts
 from ..places import Tensor
 from ..program import Shared, homes_of, places_of, users_of, values_of
 from . import (
+    fuse,
     lower_gemm,
     lower_gemm8,
     lower_recurrent,
@@ -28,14 +29,15 @@ from . import (
     lower_window,
 )
 from .emit import Program
+from .pointwise import POINTWISE
 from .weights import Weights
 
 Lowering = Callable[[Program, Node], None]
 
 LOWERINGS: dict[str, Lowering] = {
+    **dict.fromkeys(POINTWISE, fuse.pointwise),
+    **lower_view.VIEWS,
     "matmul": lower_gemm.matmul,
-    "transpose": lower_view.transpose,
-    "reshape": lower_view.reshape,
     **dict.fromkeys(lower_rows.REDUCTIONS, lower_rows.reduce),
     **dict.fromkeys(("argMin", "argMax"), lower_rows.arg),
     "cumulativeSum": lower_rows.cumulative_sum,
@@ -142,6 +144,7 @@ def _lower(graph: Graph, shared: Shared, weights: Weights, feedback: Mapping[str
     for public, name in graph.outputs.items():
         if name not in homes and name not in graph.constants and p.value(name).dtype.bits >= 8:
             homes.setdefault(name, places[public])
+    fuse.join(p)
     for node in graph.nodes:
         if not p.absorbed.issuperset(node.outputs):
             LOWERINGS[node.op](p, node)
