@@ -39,12 +39,12 @@ class Device {
   /** Starts the threads. @param {WebAssembly.Module} code @param {import("./wasm_detect.js").Choice} choice */
   async start(code, { module, threads }) {
     const shared = module === "threads";
-    const first = this.spawn("wasm_worker.js", "the first Wasm thread");
+    const first = this.spawn("wasm_worker.js", "the first thread");
     first.worker.onmessage = ({ data }) => this.hear(data);
     const { memory, stacks, maximum } = await this.call("open", [code, shared, threads - 1, first.lock]);
     this.watch(first);
     await Promise.all(stacks.map(async (/** @type {number} */ stack) => {
-      const helper = this.spawn("wasm_helper.js", "a helper thread of Wasm");
+      const helper = this.spawn("wasm_helper.js", "a helper thread");
       await this.answer((resolve) => {
         helper.worker.onmessage = resolve;
         helper.worker.postMessage({ code, memory, stack, lock: helper.lock });
@@ -59,7 +59,7 @@ class Device {
     const worker = new Worker(new URL(script, import.meta.url), { type: "module", name: what });
     worker.onerror = (event) => {
       event.preventDefault(); // it is told by the calls that fail
-      this.lose(what, event.message || "it did not start");
+      this.lose(`${what} ended: ${event.message || "its script could not be had"}`);
     };
     this.workers.push(worker);
     return { worker, what, lock: `edgewise wasm ${globalThis.crypto.randomUUID?.()}` };
@@ -67,7 +67,7 @@ class Device {
 
   /** @param {{what: string, lock: string}} thread */
   watch({ what, lock }) {
-    watch(lock, this.ended.signal, () => this.lose(what, "it ended"));
+    watch(lock, this.ended.signal, () => this.lose(`${what} is gone`));
   }
 
   /** A call's answer, unless the device is lost before. @param {(resolve: (value: any) => void, id: number) => void} ask @param {(data: any) => void} [heard] */
@@ -93,23 +93,23 @@ class Device {
     const call = this.calls.get(data.id);
     if (!call) return;
     if ("error" in data || "value" in data) this.calls.delete(data.id);
-    if (data.error?.code === "DeviceLostError") this.lose(data.error.what, data.error.got);
+    if (data.error?.code === "DeviceLostError") this.lose(data.error.got);
     if ("error" in data) call.reject(this.lost ?? data.error);
     else if ("value" in data) call.resolve(data.value);
     else call.heard(data);
   }
 
-  /** @param {string} what @param {string} got */
-  lose(what, got) {
+  /** @param {string} got */
+  lose(got) {
     if (this.lost) return;
-    this.lost = { code: "DeviceLostError", what, got, need: "all threads alive",
+    this.lost = { code: "DeviceLostError", what: "Wasm", got, need: "all threads alive",
       fix: "open the device again" };
     if (this.workers.length > 1) single = "a thread was lost";
     this.close();
   }
 
   close() {
-    this.lost ??= { code: "DeviceLostError", what: "the Wasm device", got: "it was closed" };
+    this.lost ??= { code: "DeviceLostError", what: "Wasm", got: "it was closed" };
     this.ended.abort();
     for (const worker of this.workers) worker.terminate();
     for (const { reject } of this.calls.values()) reject(this.lost);

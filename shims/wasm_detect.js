@@ -35,7 +35,8 @@ export function choose(wanted, failed) {
   const isolated = globalThis.crossOriginIsolated && typeof SharedArrayBuffer === "function";
   const most = Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS);
   const why = failed ?? (isolated ? undefined : "the page is not cross-origin isolated");
-  const threads = wanted.threads ?? (relaxed && !why ? most : 1);
+  const several = relaxed && !why && (wanted.module ?? "threads") === "threads";
+  const threads = wanted.threads ?? (several ? most : 1);
   const best = relaxed ? (threads > 1 ? "threads" : "relaxed") : "simd";
   const module = wanted.module ?? best;
   if (!MODULES.includes(module)) throw missing(`no module '${module}'`, MODULES.join(", "));

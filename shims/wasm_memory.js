@@ -54,7 +54,6 @@ export class WasmMemory {
     this.kernels = kernels;
     this.bytes = new Uint8Array(memory.buffer);
     this.arena = new Arena(exports.__heap_base.value >>> 0, this.bytes.length);
-    this.stack = exports.__stack_pointer.value;
   }
 
   /** The address of so many bytes. Throws QuotaError. @param {number} nbytes */
@@ -78,21 +77,18 @@ export class WasmMemory {
   }
 
   /**
-   * Runs records in the memory. Throws HostError for a trap, DeviceLostError.
+   * Runs records in the memory. Throws DeviceLostError when a thread trapped or stopped: a step of
+   * which somebody did a part can't be done again.
    * @param {number} steps  their address @param {number} n
    */
   run(steps, n) {
-    let status;
+    let got = "a helper thread stopped answering";
     try {
-      status = this.exports.run(steps, n);
+      if (!this.exports.run(steps, n)) return;
     } catch (error) {
-      this.exports.__stack_pointer.value = this.stack; // a trap leaves it where it was
-      throw { code: "HostError", what: "a Wasm kernel", got: String(error), need: "a run without a trap" };
+      got = `the first thread trapped: ${error}`;
     }
-    if (status) {
-      throw { code: "DeviceLostError", what: "Wasm threads", got: "a helper thread stopped answering",
-        need: "all threads alive", fix: "open the device again, with fewer threads" };
-    }
+    throw { code: "DeviceLostError", what: "Wasm", got };
   }
 }
 

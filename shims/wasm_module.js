@@ -20,10 +20,7 @@ export function compiled(name) {
 /** @param {URL} url */
 async function compile(url) {
   try {
-    const response = await fetched(url);
-    const streams = response.headers.get("content-type") === "application/wasm";
-    return await (streams ? WebAssembly.compileStreaming(response)
-      : WebAssembly.compile(await response.arrayBuffer())); // prettier-ignore
+    return await WebAssembly.compile(await bytesOf(url));
   } catch (error) {
     throw { code: "HostError", what: "the Wasm module", got: String(error), need: url.pathname,
       fix: "try again with a network, or serve the site whole" };
@@ -31,16 +28,17 @@ async function compile(url) {
 }
 
 /** @param {URL} url */
-async function fetched(url) {
+async function bytesOf(url) {
   const cache = await globalThis.caches?.open(KEPT).catch(() => undefined);
   try {
     const response = await fetch(url, { cache: "no-cache" });
     if (!response.ok) throw new Error(`HTTP ${response.status}`);
-    await cache?.put(url, response.clone()).catch(() => {}); // a full disk: there is a network now
-    return response;
+    const bytes = await response.arrayBuffer();
+    await cache?.put(url, new Response(bytes)).catch(() => {}); // the disk is full: it works today
+    return bytes;
   } catch (error) {
     const kept = await cache?.match(url);
     if (!kept) throw error;
-    return kept;
+    return kept.arrayBuffer();
   }
 }

@@ -52,13 +52,13 @@ def main() -> None:
     for path in sorted(SOURCES.glob("*.[ch]")):
         digest.update(path.name.encode() + path.read_bytes())
     stamp = MODULES / ".built"
-    if stamp.exists() and stamp.read_text() == digest.hexdigest():
+    made = [folder / f"{name}.wasm" for folder in (MODULES, SOURCES) for name in FEATURES]
+    if all(map(Path.exists, [stamp, *made])) and stamp.read_text() == digest.hexdigest():
         return
     MODULES.mkdir(parents=True, exist_ok=True)
     for name in FEATURES:
-        made = MODULES / f"{name}.wasm"
-        subprocess.run(command(name, made), check=True, cwd=ROOT)
-        shutil.copyfile(made, SOURCES / made.name)
+        subprocess.run(command(name, MODULES / f"{name}.wasm"), check=True, cwd=ROOT)
+        shutil.copyfile(MODULES / f"{name}.wasm", SOURCES / f"{name}.wasm")
     stamp.write_text(digest.hexdigest())
     sizes = ", ".join(f"{n} {(MODULES / f'{n}.wasm').stat().st_size:,} bytes" for n in FEATURES)
     print(f"wasm: {sizes}")

@@ -1,4 +1,4 @@
-// Runs plans through shims/wasm.js: test_wasm.py calls `openDevice`, then `runAll`.
+// Runs plans through shims/wasm.js, for wasm_page.py.
 
 import * as wasm from "../../shims/wasm.js";
 import { runAll } from "./jobs.js";
@@ -14,8 +14,18 @@ async function openDevice(options) {
   return opened.facts;
 }
 
+/** The result, or what was thrown. @param {() => Promise<any>} work */
+async function attempt(work) {
+  try {
+    return await work();
+  } catch (/** @type {any} */ error) {
+    return error.what ? { ...error } : { code: error.name, what: String(error) };
+  }
+}
+
 Object.assign(globalThis, {
   openDevice,
+  attempt,
   wasm,
   device: () => handle,
   runAll: (/** @type {import("./jobs.js").Job[]} */ jobs) => runAll(wasm, handle, jobs),
