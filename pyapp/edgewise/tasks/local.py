@@ -28,9 +28,7 @@ class LocalAnswerer:
         self._stopped = False
         self.outcome = Outcome("cancelled", len(prompt))
         decoder, stops = IncrementalDecoder(self._tokenizer), StopStrings(request.stop)
-        stops.push(
-            decoder.push(request.started)
-        )  # who began has streamed it, but for its last part
+        stops.push(decoder.push(request.started))  # streamed by who began, but for a held end
         finish: Finish = "length"
         found = False
         batches = self.session.generate(
