@@ -18,13 +18,15 @@ from ...plan.plan import Binding, Plan, Slot
 from ..device import DeviceFacts
 from ..places import Tensor
 from ..program import Shared, homes_of, places_of, users_of, values_of
-from . import lower_gemm, lower_gemm8, lower_rows, lower_sample, lower_view, lower_window
+from . import lower_conv, lower_gemm, lower_gemm8, lower_rows, lower_sample, lower_view, lower_window
 from .emit import Program
 from .weights import Weights
 
 Lowering = Callable[[Program, Node], None]
 
 LOWERINGS: dict[str, Lowering] = {
+    "conv2d": lower_conv.conv2d,
+    "convTranspose2d": lower_conv.conv_transpose2d,
     "matmul": lower_gemm.matmul,
     "transpose": lower_view.transpose,
     "reshape": lower_view.reshape,
