@@ -7,12 +7,10 @@ convolution is one convolution for each phase of its strides, of the taps that r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import gcd
 from typing import cast
 
-from ...dims import Dim, bound
+from ...dims import bound
 from ...dtypes import DType
 from ...graph.graph import Node, Value
 from ...ops.base import Shape
@@ -200,8 +198,9 @@ def conv_transpose2d(p: Program, node: Node) -> None:
     for row, rows in enumerate(reached[0]):
         for column, columns in enumerate(reached[1]):
             part = _every(made, strides, (row, column))
-            window = Window((len(rows.taps), len(columns.taps)), (1, 1),
-                            (rows.dilation, columns.dilation), (rows.padding, columns.padding))  # fmt: skip
+            size = (len(rows.taps), len(columns.taps))
+            dilations = (rows.dilation, columns.dilation)
+            window = Window(size, (1, 1), dilations, (rows.padding, columns.padding))
             if rows.taps and columns.taps:
                 chosen = _chosen(p, node, filters, rows.taps, columns.taps, groups)
                 by_patches(p, node, x, chosen, bias, part, window, groups)
@@ -221,7 +220,7 @@ class Phase:
 
 
 def _phase(first: int, window: int, stride: int, dilation: int, padding: int) -> Phase:
-    """Of places first, first + stride, ...: place p gets element k of input (p + padding - k d) / s."""
+    """Of places first, first + stride, ...; one, p, gets element k of (p + padding - k d) / s."""
     taps = tuple(k for k in reversed(range(window))
                  if (first + padding - k * dilation) % stride == 0)  # fmt: skip
     starts = [(first + padding - k * dilation) // stride for k in taps] or [0]

@@ -13,8 +13,8 @@ from ...ops.base import Shape
 from ...plan.plan import Binding, Count, Size, count
 from ..program import elements, n_elements
 from .emit import Program, View, strides_of
-from .panels import MAX_AXES, NONE, ONE, packed, padded
 from .lower_view import merged_together
+from .panels import MAX_AXES, NONE, ONE, packed, padded
 from .rows import finish, floats, result
 
 COLUMNS = 32  # of an item

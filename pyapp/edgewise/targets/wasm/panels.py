@@ -14,7 +14,6 @@ from typing import cast
 from ...dims import Dim, bound
 from ...dtypes import DType
 from ...graph.graph import Constant, Node
-from ...ops.base import Shape
 from ...plan.plan import Binding, Kernel, Size, Step, Weight, count
 from ..places import UPLOAD_BYTES, key_of, name_of
 from ..program import elements
@@ -61,7 +60,7 @@ def computed_panels(p: Program, node: Node, name: str) -> str:
     root = p.root(name)
     if (root, "panels") in p.made:
         return p.made[root, "panels"]
-    *batch, k, n = value.shape
+    batch, (k, n) = value.shape[:-2], value.shape[-2:]
     order = merged_together(batch, [view.strides[:-2]])
     if len(order[0]) > MAX_AXES or value.dtype is not DType.FLOAT32:
         place = floats(p, node, name)
