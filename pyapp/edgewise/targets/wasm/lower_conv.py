@@ -151,7 +151,8 @@ def by_patches(
 def _block(y: Shape, window: Window, depth: int, groups: int) -> tuple[int, int, int, int]:
     """Rows and columns of a block of y; channels and rows of the window that it takes at once."""
     batches, _, height, width = map(bound, y)
-    high, wide, part, lines = 1, min(-(-width // 8) * 8, WIDEST), max(depth, 1), window.size[0]
+    high, part, lines = 1, max(depth, 1), window.size[0]
+    wide = max(min(-(-width // 8) * 8, WIDEST), 8)
     while wide > 16 and _patch(window, high, wide, part, lines) > PATCH_AIM:
         wide = -(-wide // 16) * 8
     most = PLACES // (window.size[0] * window.size[1])
@@ -167,7 +168,7 @@ def _block(y: Shape, window: Window, depth: int, groups: int) -> tuple[int, int,
         and across * -(-height // (high + 1)) >= ITEMS
     ):
         high += 1
-    return -(-height // -(-height // high)) if height else 1, wide, part, lines
+    return high, wide, part, lines
 
 
 def _patch(window: Window, high: int, wide: int, channels: int, lines: int) -> int:
