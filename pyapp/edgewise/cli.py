@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import click
 from rich.console import Console
@@ -74,15 +74,21 @@ def main() -> None:
 @main.command()
 @click.argument("model", type=click.Path(exists=True, path_type=Path))
 @click.option("-o", "--out", type=FOLDER, required=True, help="Where the manifest goes.")
-def pack(model: Path, out: Path) -> None:
+@click.option("--quantise", type=click.Choice(["int8"]),
+              help="Pack a variant with matrices in 8 bits.")  # fmt: skip
+def pack(model: Path, out: Path, quantise: Literal["int8"] | None) -> None:
     """Write the manifest of a GGUF file, an ONNX file or a Hugging Face folder of an encoder.
 
-    The weights themselves stay as they are.
+    The weights themselves stay as they are, unless --quantise writes a variant of them.
     """
     from .store.pack import pack as pack_model
 
-    written = pack_model(model, out)
+    written = pack_model(model, out, quantise)
     OUT.print(Text(str(written)))
+    lost = _read_manifest(written).quantised
+    if lost is not None:
+        ERR.print(f"{lost.matrices} matrices in 8 bits; error of the worst: "
+                  f"{lost.error_ppm / 1e4:.2f} % of its values (root mean square)")  # fmt: skip
 
 
 @main.command()
