@@ -18,7 +18,16 @@ from ...plan.plan import Binding, Plan, Slot
 from ..device import DeviceFacts
 from ..places import Tensor
 from ..program import Shared, homes_of, places_of, users_of, values_of
-from . import lower_gemm, lower_gemm8, lower_rows, lower_sample, lower_view, lower_window
+from . import (
+    lower_gemm,
+    lower_gemm8,
+    lower_llm,
+    lower_quantized,
+    lower_rows,
+    lower_sample,
+    lower_view,
+    lower_window,
+)
 from .emit import Program
 from .weights import Weights
 
@@ -37,6 +46,15 @@ LOWERINGS: dict[str, Lowering] = {
     **dict.fromkeys(lower_window.WHOLE, lower_window.pool),
     "resample2d": lower_window.resample2d,
     "quantizedLinear": lower_gemm8.quantized_linear,
+    "quantizedMatmul": lower_quantized.quantized_matmul,
+    "quantizedSwiglu": lower_quantized.quantized_swiglu,
+    "quantizedQkv": lower_quantized.quantized_qkv,
+    "quantizedGather": lower_quantized.quantized_gather,
+    "rmsNorm": lower_llm.rms_norm,
+    "rotary": lower_llm.rotary,
+    "kvUpdate": lower_llm.kv_update,
+    "attention": lower_llm.attention,
+    "swiglu": lower_llm.swiglu,
     "markSeen": lower_sample.mark_seen,
     "sample": lower_sample.sample,
 }
