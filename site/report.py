@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PLACES = {
     "webgpu": "This device, WebGPU",
+    "wasm": "This device, Wasm on its processor",
     "reference": "This device, without a GPU",
     "server": "The server",
 }

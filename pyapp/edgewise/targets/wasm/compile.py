@@ -19,6 +19,7 @@ from ..device import DeviceFacts
 from ..places import Tensor
 from ..program import Shared, homes_of, places_of, users_of, values_of
 from . import (
+    fuse,
     lower_gemm,
     lower_gemm8,
     lower_llm,
@@ -29,14 +30,15 @@ from . import (
     lower_window,
 )
 from .emit import Program
+from .pointwise import POINTWISE
 from .weights import Weights
 
 Lowering = Callable[[Program, Node], None]
 
 LOWERINGS: dict[str, Lowering] = {
+    **dict.fromkeys(POINTWISE, fuse.pointwise),
+    **lower_view.VIEWS,
     "matmul": lower_gemm.matmul,
-    "transpose": lower_view.transpose,
-    "reshape": lower_view.reshape,
     **dict.fromkeys(lower_rows.REDUCTIONS, lower_rows.reduce),
     **dict.fromkeys(("argMin", "argMax"), lower_rows.arg),
     "cumulativeSum": lower_rows.cumulative_sum,
@@ -46,15 +48,8 @@ LOWERINGS: dict[str, Lowering] = {
     **dict.fromkeys(lower_window.WHOLE, lower_window.pool),
     "resample2d": lower_window.resample2d,
     "quantizedLinear": lower_gemm8.quantized_linear,
-    "quantizedMatmul": lower_quantized.quantized_matmul,
-    "quantizedSwiglu": lower_quantized.quantized_swiglu,
-    "quantizedQkv": lower_quantized.quantized_qkv,
-    "quantizedGather": lower_quantized.quantized_gather,
-    "rmsNorm": lower_llm.rms_norm,
-    "rotary": lower_llm.rotary,
-    "kvUpdate": lower_llm.kv_update,
-    "attention": lower_llm.attention,
-    "swiglu": lower_llm.swiglu,
+    **lower_quantized.PRODUCTS,
+    **lower_llm.BETWEEN,
     "markSeen": lower_sample.mark_seen,
     "sample": lower_sample.sample,
 }
@@ -150,6 +145,7 @@ def _lower(graph: Graph, shared: Shared, weights: Weights, feedback: Mapping[str
     for public, name in graph.outputs.items():
         if name not in homes and name not in graph.constants and p.value(name).dtype.bits >= 8:
             homes.setdefault(name, places[public])
+    fuse.join(p)
     for node in graph.nodes:
         if not p.absorbed.issuperset(node.outputs):
             LOWERINGS[node.op](p, node)

@@ -56,6 +56,8 @@ class Program(program.Program):
     views: dict[str, View] = field(default_factory=dict)
     absorbed: set[str] = field(default_factory=set)  # values that another step makes on its way
     made: dict[tuple[str, str], str] = field(default_factory=dict)  # copies: (value, form) -> name
+    joined: dict[str, str] = field(default_factory=dict)  # value -> the last of its group (fuse.py)
+    deferred: dict[str, Node] = field(default_factory=dict)  # what is computed when it is read
 
     def operand(self, name: str) -> str | Binding:
         """Where a value without a view lies: its name, or the place of a constant."""

@@ -96,3 +96,12 @@ def swiglu(p: Program, node: Node) -> None:
     size = elements(p.value(node.inputs[0]).shape)
     p.emit("swiglu", node, given, [made], items=size, grain=WORK // 4)
     finish(p, node, made, to)
+
+
+BETWEEN = {
+    "rmsNorm": rms_norm,
+    "rotary": rotary,
+    "kvUpdate": kv_update,
+    "attention": attention,
+    "swiglu": swiglu,
+}

@@ -130,3 +130,11 @@ def _quantised(
 def _grain(rows: Dim, matrix: Matrix) -> int:
     """Panels that are worth the while of a thread; with many rows each of them is."""
     return 1 if isinstance(rows, Expr) else grain_of((rows, ROWS, matrix.width), WORK)
+
+
+PRODUCTS = {
+    "quantizedMatmul": quantized_matmul,
+    "quantizedSwiglu": quantized_swiglu,
+    "quantizedQkv": quantized_qkv,
+    "quantizedGather": quantized_gather,
+}
