@@ -13,7 +13,7 @@ INLINE Shape shape_of(const u32 *a) {
   u32 form = a[0], groups = a[1], blocks = a[2];
   u32 bytes = groups * (scale_bytes(form) + blocks * code_bytes(form));
   u32 along = form & HALVES ? (groups + 1) / 2 : groups * blocks;
-  return (Shape){form, groups, blocks, a[3], a[4], a[5], bytes, along * a[3] * x_bytes(form)};
+  return (Shape){form, groups, blocks, a[3], a[4], a[5], bytes, along * a[3] * X_BYTES};
 }
 
 static void panel_of(const Shape *s, const u8 *w, const u8 *x, Sums sums) {

@@ -3,12 +3,12 @@
 // A matrix [N, K] lies in panels of 8 rows. A panel is a run of groups along K: the scales (and
 // minima) of 8 rows, then the codes of one or more blocks of 32 (or one of 16) along K. Lanes of a
 // vector are rows, so that no sum crosses lanes:
-//   4 bits   16 bytes for 4 steps along K: the low nibbles are rows 0 to 3, four steps each, the
-//            high ones rows 4 to 7
+//   4 bits   16 bytes for 4 steps along K: a pair of bytes has the steps 0 and 2 of a row, or 1 and
+//            3; the low nibbles are rows 0 to 3, the high ones rows 4 to 7
 //   8 bits   16 bytes for 2 steps along K: rows 0 to 7, two steps each
-// Activations lie in tiles of 1 or 4 rows. A tile is a run of blocks of 32: the codes of each row
-// (8 bits for 4-bit matrices, 16 bits for 8-bit ones), then for each row four floats: the scale, and
-// scale times the sum of the codes of each half and of both.
+// Activations are 16 bits, in tiles of 1 or 4 rows: 8 bits, in blocks with an outlier, would leave
+// too little of all else. A tile is a run of blocks of 32: the codes of each row, then for each row
+// four floats: the scale, and scale times the sum of the codes of each half and of both.
 // Scales of float16 are read as float32 of the same bits, which is 2^-112 of them; activations
 // have 2^64 too much, so that nothing leaves the range of normal numbers. `back` makes up for both.
 #pragma once
@@ -17,12 +17,12 @@
 enum { WIDE = 1, MINIMUM = 2, BITS8 = 4, HALVES = 8 };  // of a form
 #define ROWS 8
 #define TILE 4
+#define X_BYTES 80  // of a block of a row of x: 32 codes, 4 floats
 #define UP 18446744073709551616.0f  // 2^64
 
 INLINE u32 scale_bytes(u32 form) { return ROWS * (form & WIDE ? 4 : 2) << (form & MINIMUM ? 1 : 0); }
 INLINE u32 code_bytes(u32 form) { return (form & BITS8 ? 256 : 128) >> (form & HALVES ? 1 : 0); }
 INLINE f32 back(u32 form) { return form & WIDE ? 1.0f / UP : 281474976710656.0f; }
-INLINE u32 x_bytes(u32 form) { return (form & BITS8 ? 64 : 32) + 16; }
 
 typedef struct {
   v128 scale[2], minimum[2];
@@ -51,18 +51,7 @@ INLINE Scales scales_of(const u8 *p, u32 form) {
                   {upper_half(a), upper_half(b)}};
 }
 
-// 16 products of int8 and 0 to 127, summed in pairs
-INLINE v128 dot7(v128 x, v128 q) {
-#ifdef __wasm_relaxed_simd__
-  return wasm_i16x8_relaxed_dot_i8x16_i7x16(x, q);
-#else
-  v128 low = wasm_i16x8_extmul_low_i8x16(x, q), high = wasm_i16x8_extmul_high_i8x16(x, q);
-  return wasm_i16x8_add(wasm_i16x8_shuffle(low, high, 0, 2, 4, 6, 8, 10, 12, 14),
-                        wasm_i16x8_shuffle(low, high, 1, 3, 5, 7, 9, 11, 13, 15));
-#endif
-}
-
-// `tiles` is 1 or TILE rows of x: sums[row][half of a panel], a row's 8 results
+// `rows` is 1 or TILE; sums[row of x][half of a panel]
 typedef v128 Sums[TILE][2];
 void panel_of_4(const u8 *w, const u8 *x, u32 groups, u32 blocks, u32 form, u32 rows, Sums sums);
 void panel_of_8(const u8 *w, const u8 *x, u32 groups, u32 blocks, u32 form, u32 rows, Sums sums);

@@ -114,6 +114,9 @@ INLINE u8 *put_scales(u8 *to, u32 form, const Block *rows, u32 g) {
   return to + scale_bytes(form);
 }
 
+// bytes 0 1 2 3 as 0 2 1 3
+INLINE u32 in_pairs(u32 w) { return (w & 0xff0000ff) | (w >> 8 & 0xff00) | (w & 0xff00) << 8; }
+
 // The codes from `at`, 32 or 16 a row
 INLINE u8 *put_codes(u8 *to, u32 form, const Block *rows, u32 at) {
   u32 code = code_bytes(form);
@@ -121,8 +124,8 @@ INLINE u8 *put_codes(u8 *to, u32 form, const Block *rows, u32 at) {
     for (u32 r = 0; r < ROWS; r++) {
       const u8 *from = rows[r].codes + at;
       if (form & BITS8) __builtin_memcpy(to + 16 * k + 2 * r, from + 2 * k, 2);
-      else if (r < 4) __builtin_memcpy(to + 16 * k + 4 * r, from + 4 * k, 4);
-      else ((u32 *)to)[4 * k + r - 4] |= word_at(from + 4 * k) << 4;
+      else if (r < 4) ((u32 *)to)[4 * k + r] = in_pairs(word_at(from + 4 * k));
+      else ((u32 *)to)[4 * k + r - 4] |= in_pairs(word_at(from + 4 * k)) << 4;
     }
   return to + code;
 }

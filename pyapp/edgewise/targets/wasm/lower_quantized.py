@@ -1,7 +1,6 @@
 """Lowering of the composites over quantised weights.
 
-Activations are quantised by a step of their own, blocks of 32 to 8 bits for 4-bit matrices, to 16
-bits for 8-bit ones; a norm is done there on the way.
+Activations are quantised to 16 bits by a step of their own, which does a norm on the way.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from .quantized import ROWS, Form, Matrix, place_matrices
 from .rows import finish, floats, result
 
 TILE = 4  # rows of x that share what is read of a matrix
+X_NBYTES = 80  # of a block of 32 in a row of x
 WORK = 1 << 20  # multiply-adds that are worth the while of a thread
 
 
@@ -110,17 +110,16 @@ def _quantised(
     seq, width = p.value(x).shape
     tile = 1 if is_one(seq) else TILE
     numbers = (*form.numbers, tile, seq)
-    key = (p.root(x), f"{form.bits} bits {norm} {node.attrs['eps']}")
+    key = (p.root(x), f"tiles {norm} {node.attrs['eps']}")
     if key in p.made:
         return p.made[key], numbers
     rows = -(-bound(seq) // tile) * tile
-    blocks = -(-bound(width) // 32)
-    made = p.temporary(f"{x}.tiles", (rows * blocks * (8 * form.bits + 16),), DType.UINT8)
+    made = p.temporary(f"{x}.tiles", (rows * -(-bound(width) // 32), X_NBYTES), DType.UINT8)
     given = floats(p, node, x)
     along: str | Binding = given if norm is None else p.dense(norm, node)
     p.emit(
         "quant_x", node, [given, along], [made],
-        [form.bits, tile, seq, width, norm is not None, float(cast(float, node.attrs["eps"]))],
+        [tile, seq, width, norm is not None, float(cast(float, node.attrs["eps"]))],
         items=count(seq, tile), grain=grain_of(width, 1 << 14),
     )  # fmt: skip
     p.made[key] = made

@@ -180,7 +180,7 @@ def _codes(rows: list[bytes], bits: int) -> bytes:
     halves = [bytearray(len(rows[0]) * ROWS), bytearray(len(rows[0]) * ROWS)]
     for r, row in enumerate(rows):
         low, high = row.translate(LOW_NIBBLES), row.translate(HIGH_NIBBLES)
-        for k, codes in enumerate((low[0::2], high[0::2], low[1::2], high[1::2])):
+        for k, codes in enumerate((low[0::2], low[1::2], high[0::2], high[1::2])):
             halves[r // 4][4 * (r % 4) + k :: 16] = codes
     joined = int.from_bytes(halves[0], "little") | int.from_bytes(halves[1], "little") << 4
     return joined.to_bytes(len(halves[0]), "little")
