@@ -120,8 +120,8 @@ class ChatPage:
             stream = chat.stream([*messages, asked], max_new_tokens=limit)
             async with aclosing(stream) as pieces:
                 async for piece in pieces:
+                    self._opening.rest()  # a model may have had to be loaded, here or there
                     if not ids:
-                        self._opening.rest()  # a server may have had to load its model
                         self._view.text(f"{element}/note", "Answering…")
                     text += piece.text
                     ids += piece.token_ids

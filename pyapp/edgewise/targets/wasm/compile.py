@@ -22,6 +22,8 @@ from . import (
     fuse,
     lower_gemm,
     lower_gemm8,
+    lower_index,
+    lower_move,
     lower_recurrent,
     lower_rows,
     lower_sample,
@@ -37,6 +39,8 @@ Lowering = Callable[[Program, Node], None]
 LOWERINGS: dict[str, Lowering] = {
     **dict.fromkeys(POINTWISE, fuse.pointwise),
     **lower_view.VIEWS,
+    **lower_move.MOVES,
+    **lower_index.INDEXED,
     "matmul": lower_gemm.matmul,
     **dict.fromkeys(lower_rows.REDUCTIONS, lower_rows.reduce),
     **dict.fromkeys(("argMin", "argMax"), lower_rows.arg),
@@ -160,4 +164,8 @@ def _lower(graph: Graph, shared: Shared, weights: Weights, feedback: Mapping[str
 def result(p: Program, name: str, to: Binding) -> None:
     """Copy a value to where the host reads it."""
     node = Node("result", (name,), (), {}, f"output {name}")
-    lower_view.copy(p, node, p.view(name), p.value(name), to)
+    value = p.value(name)
+    if value.dtype.bits < 8:
+        p.nibbles("pack_nibbles", value, p.dense(name, node), to)
+    else:
+        lower_view.copy(p, node, p.view(name), value, to)
