@@ -16,8 +16,8 @@ static Instruction *const TABLE[] = {OPCODES(ADDRESS)};
 static const u8 BYTES[] = {4, 8, 2, 1, 1};  // of an element of each kind
 
 typedef struct {
-  u32 row, rest;           // the row that the tile begins in, and where
-  u32 n1, n2, n3;          // sizes
+  u32 row, rest;   // the row that a tile begins in, and where
+  u32 n1, n2, n3;  // sizes
 } Place;
 
 // n elements from memory, one after the other, as a register has them
@@ -79,8 +79,11 @@ static void fetch(u32 kind, void *to, const u8 *from, i32 stride, u32 n) {
   else fetch_apart(kind, to, from, stride, n);
 }
 
-static int is_linear(const u32 *load, u32 n1, u32 n2, u32 n3) {
-  return load[5] == 1 && load[4] == n3 && load[3] == n2 * n3 && load[2] == n1 * n2 * n3;
+// Whether an operand lies as the output does; the stride of an axis of one element is any.
+static int is_linear(const u32 *load, u32 total, Place at) {
+  u32 matrix = at.n2 * at.n3, block = at.n1 * matrix;
+  return (load[5] == 1 || at.n3 == 1) && (load[4] == at.n3 || at.n2 == 1) &&
+         (load[3] == matrix || at.n1 == 1) && (load[2] == block || block == total);
 }
 
 static int is_single(const u32 *load) { return !(load[2] | load[3] | load[4] | load[5]); }
@@ -149,7 +152,7 @@ void tile_run(const u32 *a, const u32 *program, u32 first, u32 n) {
       u32 to = l[0] & 255, k = l[0] >> 8 & 255;
       fill(k, memory[to], fetch_one(k, (const u8 *)a[l[0] >> 16] + (i32)l[1] * BYTES[k]), TILE);
       at[to] = memory[to];
-    } else linear &= is_linear(l, place.n1, place.n2, place.n3);
+    } else linear &= is_linear(l, program[4], place);
   if (linear) place = (Place){0, 0, 1, 1, program[4]};
   for (u32 end = first + n, m; first < end; first += m) {
     place.row = linear ? 0 : first / place.n3;

@@ -5,11 +5,11 @@ from __future__ import annotations
 import struct
 from typing import cast
 
-from ...dims import Dim, bound
+from ...dims import Dim
 from ...dtypes import DType
 from ...graph.graph import Node
 from ...plan.plan import Binding
-from ..program import elements, is_one
+from ..program import elements
 from .emit import Program, grain_of
 from .rows import WORK, finish, floats, result
 

@@ -54,7 +54,7 @@ def quantized_swiglu(p: Program, node: Node) -> None:
 def quantized_qkv(p: Program, node: Node) -> None:
     """q, k and v in one product; then one step turns them and puts them where they belong."""
     x, norm, k_state, v_state = (node.inputs[i] for i in (0, 10, 11, 12))
-    q, k, v = matrices = [_matrix(p, *node.inputs[i : i + 3]) for i in (1, 4, 7)]
+    q, k, _ = matrices = [_matrix(p, *node.inputs[i : i + 3]) for i in (1, 4, 7)]
     attrs, made = node.attrs, node.outputs[0]
     for old, updated in zip((k_state, v_state), node.outputs[1:], strict=True):
         p.alias(updated, cast(str, old))

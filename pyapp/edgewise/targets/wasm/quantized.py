@@ -59,7 +59,7 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a panel looks: flags of quant.h, groups along K, blocks of 32 (or one of 16) in a group."""
+    """How a panel looks: flags of quant.h, groups along K, blocks of 32 (or one of 16) in each."""
 
     flags: int
     groups: int
