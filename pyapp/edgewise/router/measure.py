@@ -35,7 +35,6 @@ STREAMED, MULTIPLIED = 24, 1  # matrices
 #: A figure is taken once its runs last so long, or are so many: clocks of pages are coarse, and a
 #: GPU's answer takes longer than the work.
 ENOUGH_MS, MOST_RUNS = 16.0, 64
-SLOW_MS = 300.0  # a device whose first run takes so long need not be known better
 
 
 async def measured(host: Host, device: Device) -> Rates:
@@ -117,8 +116,6 @@ async def _run_ms(host: Host, executable: Executable, tokens: int) -> float:
     """Milliseconds of a run, when many follow each other."""
     await executable.write("x", bytes(4 * tokens * WIDTH))
     best = await _runs_ms(host, executable, 1)  # and whatever a first run does besides
-    if best >= SLOW_MS:
-        return best
     n = 1
     while True:
         took = await _runs_ms(host, executable, n)

@@ -7,11 +7,12 @@ turns out not to be able to. It says where it runs and why, and how fast it was.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
 
+from ..errors import EdgewiseError, HostError
 from ..host.base import Host, Target
-from ..router.place import Placement, Policy
+from ..router.place import SERVER, Placement, Policy
 from ..runtime.session import Progress, Report, Sampling
 from .answer import Answerer, Finish, Message, Piece, Request, check
 from .documents import load_manifest
@@ -40,6 +41,7 @@ class Chat:
         self.stats = Stats()
         self.answerer = answerer
         self._host, self._route = host, route
+        self._stopped = False
 
     @classmethod
     async def open(
@@ -80,26 +82,56 @@ class Chat:
         max_new_tokens: int = 256,
         sampling: Sampling | None = None,
         stop: Sequence[str] = (),
+        started: Sequence[int] = (),
     ) -> AsyncGenerator[Piece, None]:
         """The answer to a conversation (`{"role": …, "content": …}` each), piece by piece.
 
-        stop  texts that end the answer and are not part of it.
+        stop     texts that end the answer and are not part of it.
+        started  tokens of the answer that were made elsewhere: it goes on after them.
 
+        A device that is lost twice is left for the next place, where the answer goes on.
         Raises EmptyPromptError, ContextOverrunError, InputError before anything runs;
-        DeviceLostError when the device is lost twice; ServerError. The next call works.
+        DeviceLostError when there is no other place; ServerError. The next call works.
         """
-        request = Request(messages, max_new_tokens, sampling or Sampling(), tuple(stop))
+        request = Request(
+            messages, max_new_tokens, sampling or Sampling(), tuple(stop), tuple(started)
+        )
         check(request)
         meter = _Meter(self._host.clock)
         self.stats = Stats(finish="cancelled")
+        self._stopped = False
         try:
-            async with aclosing(self.answerer.stream(request)) as pieces:
+            async with aclosing(self._pieces(request)) as pieces:
                 async for piece in pieces:
                     meter.count(len(piece.token_ids))
                     yield piece
         finally:
             outcome = self.answerer.outcome
             self.stats = meter.stats(outcome.finish, outcome.prompt_tokens)
+
+    async def _pieces(self, request: Request) -> AsyncGenerator[Piece, None]:
+        """The answer, on as many places as it takes."""
+        while True:
+            ids: list[int] = []
+            try:
+                async with aclosing(self.answerer.stream(request)) as pieces:
+                    async for piece in pieces:
+                        ids += piece.token_ids
+                        yield piece
+                return
+            except HostError as error:
+                if self.where.where == SERVER:
+                    raise
+                lost, (self.answerer, self.where) = (
+                    self.answerer,
+                    await self._route.after(self.where.where, error),
+                )
+                with suppress(EdgewiseError):  # there may be nothing left to free
+                    await lost.close()
+            rest = request.max_new_tokens - len(ids)
+            if self._stopped or rest < 1:
+                return
+            request = replace(request, started=(*request.started, *ids), max_new_tokens=rest)
 
     @property
     def report(self) -> Report | None:
@@ -108,6 +140,7 @@ class Chat:
 
     def stop(self) -> None:
         """End the running answer. What was streamed stays valid."""
+        self._stopped = True
         self.answerer.stop()
 
     async def close(self) -> None:

@@ -87,6 +87,17 @@ class Route:
             except (HostError, PlanError, UnsupportedError) as error:
                 self.rule_out(where.where, error)
 
+    async def after(self, where: str, why: EdgewiseError) -> tuple[Answerer, Placement]:
+        """The best of the other places. Raises what stands in the way; then nothing has changed."""
+        assert self.here is not None, f"{where=}"
+        before = self.here.found
+        self.rule_out(where, why)
+        try:
+            return await self.open()
+        except BaseException:
+            self.here.found = before
+            raise
+
     def rule_out(self, where: str, why: EdgewiseError) -> None:
         """A device that is not to be chosen again."""
         assert self.here is not None, f"{where=}"

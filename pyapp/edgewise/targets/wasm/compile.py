@@ -20,6 +20,7 @@ from ..places import Tensor
 from ..program import Shared, homes_of, places_of, users_of, values_of
 from . import (
     fuse,
+    lower_conv,
     lower_gemm,
     lower_gemm8,
     lower_index,
@@ -37,6 +38,8 @@ from .weights import Weights
 Lowering = Callable[[Program, Node], None]
 
 LOWERINGS: dict[str, Lowering] = {
+    "conv2d": lower_conv.conv2d,
+    "convTranspose2d": lower_conv.conv_transpose2d,
     **dict.fromkeys(POINTWISE, fuse.pointwise),
     **lower_view.VIEWS,
     **lower_move.MOVES,
