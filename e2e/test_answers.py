@@ -48,10 +48,23 @@ def answers_all(page: Page, where: str) -> None:
 @engines("chromium", "firefox")
 @pytest.mark.timeout(MINUTES_S)
 def test_on_this_device(page: Page, site: SiteServer) -> None:
-    page.goto(f"{site.url}/?policy=local&tokens={N_TOKENS}")
+    page.goto(f"{site.url}/?policy=local&target=webgpu&tokens={N_TOKENS}")
     answers_all(page, "webgpu")
     assert "compiled by Python here" in fact(page, "Plan")
     expect(page.get_by_role("status")).to_have_text("Ready. Answers are made on this device.")
+    assert not [request for request in site.log if request.method == "POST"]
+
+
+@engines("chromium", "firefox_no_gpu")
+@pytest.mark.timeout(MINUTES_S)
+def test_on_the_processor(page: Page, site: SiteServer) -> None:
+    """Without WebGPU and without a server; where there is a GPU in software, Wasm is the faster."""
+    page.goto(f"{site.url}/?tokens={N_TOKENS}")
+    answers_all(page, "wasm")
+    expect(page.get_by_role("status")).to_have_text("Ready. Answers are made on this device.")
+    expect(page.locator("#candidates [data-state=chosen]")).to_contain_text("Wasm")
+    modules = [request.path for request in site.log if request.path.endswith(".wasm")]
+    assert {Path(path).name for path in modules} - {"pyodide.asm.wasm"} == {"threads.wasm"}
     assert not [request for request in site.log if request.method == "POST"]
 
 
