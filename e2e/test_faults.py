@@ -15,14 +15,16 @@ import gguf
 import pytest
 from playwright.sync_api import Page, expect
 
-from e2e.asking import BOOT_MS, ask, exchange, shown_error, token_ids
+from e2e.asking import BOOT_MS, ask, exchange, new_conversation, shown_error, token_ids
 from e2e.browsers import engines
 from e2e.conftest import BUILT_SITE
 from e2e.server import SiteServer
+from edgewise.host.base import Target
 from edgewise.server.app import create_app
 from tests.serving import Server, engine_of, running, until_ready
 from tests.tiny_chat import CONTEXT, TinyChat, make
 
+Changed = Callable[[str, str], SiteServer]
 QUESTION = "Tell me a secret"
 #: Put before the shim that asks for devices: whoever asks for "destroy" takes the last one away.
 KEEP_DEVICES = """
@@ -46,6 +48,28 @@ TELL = """(word) => new Promise((resolve) => {
 })"""
 
 
+#: Put before the shim that starts threads: when the first one hands over its second batch of
+#: tokens, the thread with the number KILL is ended.
+END_A_THREAD = """
+const Plain = globalThis.Worker;
+const threads = [];
+let batches = 0;
+globalThis.Worker = class extends Plain {
+  constructor(...args) {
+    super(...args);
+    threads.push(this);
+    this.addEventListener("message", ({ data }) => {
+      if (data.tokens && ++batches === 2) threads.slice(threads.indexOf(this))[KILL].terminate();
+    });
+  }
+};
+"""
+#: Put before the shim of Wasm: its memory ends where the browser has no more.
+NO_MEMORY = """
+WebAssembly.Memory.prototype.grow = () => { throw new RangeError("no more memory"); };
+"""
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyChat:
     return make(tmp_path_factory.mktemp("tiny"))
@@ -57,9 +81,30 @@ def hosted(tiny: TinyChat, site_server: Callable[[Path], SiteServer]) -> SiteSer
     return site_server(tiny.manifest.parent)
 
 
-def address(site: SiteServer, hosted: SiteServer, tiny: TinyChat, n_tokens: int = 5) -> str:
+def address(
+    site: SiteServer,
+    hosted: SiteServer,
+    tiny: TinyChat,
+    n_tokens: int = 5,
+    target: Target = "webgpu",
+) -> str:
     """The page with the tiny model, which must answer on this device."""
-    return f"{site.url}/?policy=local&tokens={n_tokens}&model={hosted.url}/{tiny.manifest.name}"
+    asked = f"policy=local&target={target}&tokens={n_tokens}"
+    return f"{site.url}/?{asked}&model={hosted.url}/{tiny.manifest.name}"
+
+
+@pytest.fixture
+def changed(tmp_path: Path, site_server: Callable[[Path], SiteServer]) -> Changed:
+    """A function: the site, served, with a script put before one of its shims."""
+
+    def change(name: str, script: str) -> SiteServer:
+        folder = tmp_path / "site"
+        shutil.copytree(BUILT_SITE, folder, ignore=shutil.ignore_patterns("models"))
+        shim = folder / "shims" / name
+        shim.write_text(script + shim.read_text())
+        return site_server(folder)
+
+    return change
 
 
 def answered(page: Page, number: int, tiny: TinyChat, question: str, n_tokens: int = 5) -> None:
@@ -161,15 +206,11 @@ def test_device_lost_in_mid_answer(
     page: Page,
     hosted: SiteServer,
     tiny: TinyChat,
-    tmp_path: Path,
-    site_server: Callable[[Path], SiteServer],
+    changed: Changed,
 ) -> None:
     """The session rebuilds on another device and continues where it was."""
-    wrapped, n_tokens = tmp_path / "site", 200
-    shutil.copytree(BUILT_SITE, wrapped, ignore=shutil.ignore_patterns("models"))
-    shim = wrapped / "shims" / "webgpu.js"
-    shim.write_text(KEEP_DEVICES + shim.read_text())
-    page.goto(address(site_server(wrapped), hosted, tiny, n_tokens))
+    n_tokens = 200
+    page.goto(address(changed("webgpu.js", KEEP_DEVICES), hosted, tiny, n_tokens))
     ask(page, QUESTION)
     note = page.locator("#echo-1 .note")
     expect(note).to_have_text("Answering…", timeout=BOOT_MS)
@@ -179,6 +220,60 @@ def test_device_lost_in_mid_answer(
     answered(page, 1, tiny, QUESTION, n_tokens)
     assert page.evaluate(TELL, "count") == n_devices + 1
     expect(page.get_by_role("alert")).to_be_hidden()
+
+
+@engines("chromium", "firefox_no_gpu")
+@pytest.mark.parametrize("thread", [0, 1])
+def test_thread_lost_in_mid_answer(
+    page: Page, hosted: SiteServer, tiny: TinyChat, changed: Changed, thread: int
+) -> None:
+    """The session rebuilds on one thread, continues where it was, and the page says so."""
+    n_tokens = 40
+    site = changed("wasm.js", END_A_THREAD.replace("KILL", str(thread)))
+    page.goto(address(site, hosted, tiny, n_tokens, "wasm"))
+    ask(page, QUESTION)
+    answered(page, 1, tiny, QUESTION, n_tokens)
+    new_conversation(page)  # the helper's end may be seen only then
+    ask(page, QUESTION)
+    exchange(page, 2, "done")
+    new_conversation(page)
+    ask(page, QUESTION)
+    answered(page, 3, tiny, QUESTION, n_tokens)
+    expect(page.get_by_role("alert")).to_be_hidden()
+    note = page.locator("#echo-3 .note")
+    expect(note).to_contain_text("on this device (Wasm, 1 thread: a thread was lost)")
+
+
+@engines("chromium", "firefox_no_gpu")
+def test_memory_that_cannot_grow(
+    page: Page, hosted: SiteServer, tiny: TinyChat, tmp_path: Path, changed: Changed
+) -> None:
+    """Alone it is an error with a name; where a server is, that answers."""
+    site = changed("wasm_memory.js", NO_MEMORY)
+    page.goto(address(site, hosted, tiny, target="wasm"))
+    ask(page, QUESTION)
+    failed(page, 1, "QuotaError")
+    expect(page.get_by_role("alert")).to_contain_text("Wasm memory")
+    engine = engine_of(tiny, tmp_path)
+    with running(create_app(engine), engine) as server:
+        site.upstream = until_ready(server).url
+        page.goto(address(site, hosted, tiny, target="wasm").replace("policy=local&", ""))
+        ask(page, QUESTION)
+        answered(page, 1, tiny, QUESTION)
+        expect(page.locator("#echo-1 .answer")).to_have_attribute("data-where", "server")
+        expect(page.locator("#candidates")).to_contain_text("Wasm memory")
+
+
+@engines("chromium", "firefox_no_gpu")
+def test_page_without_isolation(
+    page: Page, site: SiteServer, hosted: SiteServer, tiny: TinyChat
+) -> None:
+    """One thread, and the page says why."""
+    site.isolated = False
+    page.goto(address(site, hosted, tiny, target="wasm"))
+    ask(page, QUESTION)
+    answered(page, 1, tiny, QUESTION)
+    expect(page.locator("#echo-1 .note")).to_contain_text("1 thread: the page is not cross-origin")
 
 
 @engines("chromium", "firefox")
