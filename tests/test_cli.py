@@ -172,7 +172,7 @@ def test_serve_takes_the_sites_first_model_and_ends_on_a_signal(
     (site / "build.json").write_text(json.dumps({"models": [tiny.manifest.name]}))
     (site / "index.html").write_text("hello")
     env = {**os.environ, **PATH, "EDGEWISE_STORE": str(tmp_path), "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen([*RUN, "serve", "--site", str(site), "--port", "0"], env=env,
+    with subprocess.Popen([*RUN, "serve", "--site", str(site), "--port", "0", "--target", "wasm"], env=env,
                           stdout=subprocess.PIPE, text=True) as process:  # fmt: skip
         assert process.stdout is not None
         (url,) = re.findall(r"http://[\d.:]+", process.stdout.readline())
