@@ -20,11 +20,14 @@ from ..places import Tensor
 from ..program import Shared, homes_of, places_of, users_of, values_of
 from . import (
     fuse,
+    lower_attention,
     lower_conv,
     lower_gemm,
     lower_gemm8,
     lower_index,
+    lower_llm,
     lower_move,
+    lower_quantized,
     lower_recurrent,
     lower_rows,
     lower_sample,
@@ -45,6 +48,7 @@ LOWERINGS: dict[str, Lowering] = {
     **lower_move.MOVES,
     **lower_index.INDEXED,
     "matmul": lower_gemm.matmul,
+    "scaledDotProductAttention": lower_attention.attention,
     **dict.fromkeys(lower_rows.REDUCTIONS, lower_rows.reduce),
     **dict.fromkeys(("argMin", "argMax"), lower_rows.arg),
     "cumulativeSum": lower_rows.cumulative_sum,
@@ -56,6 +60,8 @@ LOWERINGS: dict[str, Lowering] = {
     **dict.fromkeys(("lstm", "lstmCell"), lower_recurrent.lstm),
     **dict.fromkeys(("gru", "gruCell"), lower_recurrent.gru),
     "quantizedLinear": lower_gemm8.quantized_linear,
+    **lower_quantized.PRODUCTS,
+    **lower_llm.BETWEEN,
     "markSeen": lower_sample.mark_seen,
     "sample": lower_sample.sample,
 }
