@@ -6,13 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from edgewise.targets.program import n_elements
 from tests.targets.vectors import Vector, vectors
-from tests.targets.wasm import Devices, close, has_kernels, open_devices, run, run_all
+from tests.targets.wasm import Devices, close, open_devices, run_all
 
-LARGE = 1 << 20  # elements of a value: one device computes such a case for all
-
-CASES = [case for case in vectors() if has_kernels(case.graph)]
+CASES = list(vectors())
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +21,5 @@ def devices() -> Iterator[Devices]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_vector(devices: Devices, case: Vector) -> None:
-    large = any(n_elements(value.shape) > LARGE for value in case.graph.values.values())
-    made = (
-        {"two threads": run(devices["two threads"], case.graph, case.inputs)} if large
-        else run_all(devices, case.graph, case.inputs)
-    )  # fmt: skip
-    for name, outputs in made.items():
+    for name, outputs in run_all(devices, case.graph, case.inputs).items():
         assert case.wrong(outputs) is None, name

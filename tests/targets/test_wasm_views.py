@@ -14,7 +14,7 @@ from edgewise.dtypes import DType
 from edgewise.graph.builder import GraphBuilder
 from edgewise.ops.base import Value
 from tests.ops.decomposition import Array
-from tests.targets.wasm import Devices, close, open_devices, run, run_all
+from tests.targets.wasm import Devices, close, open_devices, run_all
 
 SIZES = st.sampled_from([0, 1, 1, 2, 3, 5, 7, 16, 17])
 TYPES = {1: "uint8", 2: "float16", 4: "float32", 8: "int64"}
@@ -98,7 +98,7 @@ def test_sizes_known_when_it_runs(devices: Devices, n: int) -> None:
                         b.scalar(DType.FLOAT32, 1)))  # fmt: skip
     b.output("z", b.pad(back, (0, 1, 2), (0, 0, 3), mode="constant", value=5))
     given_x = np.arange(2 * n * 3, dtype="f4").reshape(2, n, 3)
-    made = run(devices["threads"], b.build(), {"x": given_x.tobytes()}, {"seq": n})
+    made = run_all(devices, b.build(), {"x": given_x.tobytes()}, {"seq": n})["threads"]
     want = given_x.transpose(2, 0, 1)
     flipped = np.flip(want, (0, 1))
     y = np.concatenate([flipped, want], 2) + 1
