@@ -64,9 +64,13 @@ globalThis.Worker = class extends Plain {
   }
 };
 """
-#: Put before the shim of Wasm: its memory ends where the browser has no more.
+#: Put before the shim of Wasm's memory: it has room for the check, not for a model, and gets no more.
 NO_MEMORY = """
 WebAssembly.Memory.prototype.grow = () => { throw new RangeError("no more memory"); };
+const { take } = Arena.prototype;
+Arena.prototype.take = function (nbytes) {
+  return nbytes < 1 << 19 ? take.call(this, nbytes) : null;
+};
 """
 
 

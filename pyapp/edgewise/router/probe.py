@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
-from ..errors import EdgewiseError, HostError, PlanError, UnsupportedError
+from ..errors import EdgewiseError, HostError, PlanError, QuotaError, UnsupportedError
 from ..host.base import Device, Host, Target
 from ..store.manifest import Manifest
 from ..store.runs import wanted
@@ -41,7 +41,7 @@ async def probe(host: Host, manifest: Manifest, target: Target | None = None) ->
         for each in (target,) if target else TARGETS:
             try:
                 device = await host.open_device(each)
-            except HostError as error:
+            except (HostError, QuotaError) as error:
                 lacking.append(Found(each, why=error))
                 continue
             opened.push_async_callback(device.close)
@@ -57,7 +57,7 @@ async def _measured(host: Host, device: Device) -> Found:
     facts = device.facts
     try:
         return Found(facts.target, facts, await measured(host, device))
-    except (HostError, PlanError, UnsupportedError) as error:
+    except (HostError, PlanError, QuotaError, UnsupportedError) as error:
         return Found(facts.target, why=error)
 
 

@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from .. import debug
-from ..errors import EdgewiseError, FormatError, HostError, PlanError, UnsupportedError
+from ..errors import (
+    EdgewiseError,
+    FormatError,
+    HostError,
+    PlanError,
+    QuotaError,
+    UnsupportedError,
+)
 from ..host.base import Host, Target
 from ..router.place import SERVER, Needs, Placement, Policy, needs, place, place_on_server
 from ..router.probe import Probe, probe
@@ -84,7 +91,7 @@ class Route:
                 assert self.here is not None, f"{where.where=}"
                 target, report = cast(Target, where.where), self.on_progress or _silent
                 return await self.here.open(self.host, target, report), where
-            except (HostError, PlanError, UnsupportedError) as error:
+            except (HostError, PlanError, QuotaError, UnsupportedError) as error:
                 self.rule_out(where.where, error)
 
     async def after(self, where: str, why: EdgewiseError) -> tuple[Answerer, Placement]:
