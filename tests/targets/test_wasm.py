@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from tests.targets.cases import Case, all_cases, check
-from tests.targets.wasm import Devices, close, has_kernels, open_devices, run_all
+from tests.targets.wasm import Devices, close, open_devices, run_all
 
 #: Of the largest: x is off by up to half a step, 2^-16 of the largest of its block (3 standard
 #: deviations, say), which leaves a sum off by 1e-5 of its own deviation, at worst of a thousand
 #: sums by 4e-5; the product of two such sums by twice that.
 QUANTISED = 1e-4
-CASES = [case for case in all_cases() if has_kernels(case.graph)]
+CASES = all_cases()
 
 
 @pytest.fixture(scope="module")
