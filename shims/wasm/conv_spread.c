@@ -1,5 +1,6 @@
 // conv_spread  convTranspose2d whose windows do not overlap: each pixel of x becomes a block of y
-// shapes    x [N, G C, H, W] with strides; filters [G M KH KW, C]; bias [G M]; y [N, G M, H KH, W KW]
+// shapes    x [N, G C, H, W] with strides; filters [G M KH KW, C]; bias [G M];
+//           y [N, G M, H KH, W KW]
 // bindings  0 x, 1 filters, 2 bias (anything if there is none), 3 y
 // numbers   4 N, G, C, M, H, W, KH, KW; 12 x: offset, strides of N, C, H, W; 17 has bias
 // items     N x G x rows of x x blocks of 32 columns; more of them do nothing
