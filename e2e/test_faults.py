@@ -64,7 +64,7 @@ globalThis.Worker = class extends Plain {
   }
 };
 """
-#: Put before the shim of Wasm's memory: it has room for the check, not for a model, and gets no more.
+#: Put before the shim of Wasm's memory: room for the check, none for a model.
 NO_MEMORY = """
 WebAssembly.Memory.prototype.grow = () => { throw new RangeError("no more memory"); };
 const { take } = Arena.prototype;
