@@ -20,6 +20,7 @@ from edgewise import __version__
 from edgewise.cli import main
 from edgewise.server.app import create_app
 from edgewise.store.manifest import Manifest
+from tests.importers.tiny_bert import TINY
 from tests.serving import Server, engine_of, running, until_ready
 from tests.tiny_chat import TinyChat
 
@@ -64,6 +65,13 @@ def test_pack_writes_a_manifest_and_leaves_the_file(tiny: TinyChat, tmp_path: Pa
     manifest = Manifest.from_json(path.read_text())
     assert manifest.file.nbytes == len(before)
     assert model.read_bytes() == before
+
+
+def test_pack_in_8_bits_says_what_is_lost(tmp_path: Path) -> None:
+    told = edgewise("pack", TINY.write(tmp_path / "bert"), "-o", tmp_path, "--quantise", "int8")
+    assert told.exit_code == 0, told.output
+    assert (tmp_path / "bert-int8.manifest.json").is_file()
+    assert re.search(r"13 matrices in 8 bits; error of the worst: 0\.\d\d %", told.stderr)
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"not a model at all"])

@@ -1,9 +1,9 @@
-// attend    y = softmax(q k^T scale + mask) v, for a block of queries at a time; no scores in memory
+// attend    y = softmax(q k^T scale + mask) v, for a block of queries at a time
 // shapes    q [.., S, D] with strides; k and v as panels (gemm.h), [matrices][L / 8][D][8] and
 //           [matrices][DV / 8][L][8]; mask [.., S, L] with strides; y [.., S, DV]
 // bindings  0 q, 1 k, 2 v, 3 mask (anything if there is none), 4 y
-// numbers   5 S, L, D, DV, scale; 10 q: offset, stride of S; 12 mask: has, offset, strides of S and L;
-//           16 batches n0 n1 n2 n3; their strides in q, mask (elements), k, v (matrices)
+// numbers   5 S, L, D, DV, scale; 10 q: offset, stride of S; 12 mask: has, offset, strides of S and
+//           L; 16 batches n0 n1 n2 n3; their strides in q, mask (elements), k, v (matrices)
 // items     batches x blocks of 32 queries; more of them do nothing
 // source    the softmax is kept up to date key block by key block: Milakov and Gimelshein,
 //           Online normalizer calculation for softmax, 2018
@@ -92,7 +92,8 @@ KERNEL(attend) {
         f32 worth = weigh(scores + r * KEYS, n, scale, added, a[15], seen + r);
         if (key) times(y + r * width, width, worth);
       }
-      multiply(scores, KEYS, v + key * PANEL, n_keys, n, (Start){y, width, 1}, y, width, rows, width);
+      multiply(scores, KEYS, v + key * PANEL, n_keys, n, (Start){y, width, 1}, y, width, rows,
+               width);
     }
     for (u32 r = 0; r < rows; r++) times(y + r * width, width, 1 / seen[r].sum);
   }

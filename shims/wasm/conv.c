@@ -1,15 +1,16 @@
 // conv      y = bias + sum of windows of x times filters: conv2d; a phase of convTranspose2d
-// shapes    x [N, G C, H, W] and y [N, G M, OH, OW] with strides; filter [G M, C, KH, KW]; bias [G M]
+// shapes    x [N, G C, H, W] and y [N, G M, OH, OW] with strides; filter [G M, C, KH, KW];
+//           bias [G M]
 // bindings  0 x, 1 filter, 2 bias (anything if there is none), 3 y
-// numbers   4 G, C, M, H, W, OH, OW; 11 KH, KW; strides; dilations; padding above and left (any sign);
-//           19 x: offset, strides of N, C, H, W; 24 y: the same; 29 has bias; 30 a block: rows, columns,
-//           channels, window rows (not all of them: one channel); 34 N
+// numbers   4 G, C, M, H, W, OH, OW; 11 KH, KW; strides; dilations; padding above and left (of any
+//           sign); 19 x: offset, strides of N, C, H, W; 24 y: the same; 29 has bias; 30 a block:
+//           rows, columns, channels, window rows (not all of them: one channel); 34 N
 // items     N x G x blocks of rows x blocks of columns; more of them do nothing
 //
 // The part of x that a block of y needs is copied, with zeros around the image and the columns of a
-// stride side by side: patch[channel][row][column % stride][column / stride]. There the neighbours in
-// a row of y are neighbours, at `places[k]` for each element k of a filter, and sums are tiles of a
-// matrix product.
+// stride side by side: patch[channel][row][column % stride][column / stride]. There the neighbours
+// in a row of y are neighbours, at `places[k]` for each element k of a filter, and sums are tiles
+// of a matrix product.
 #include "conv.h"
 
 enum { PATCH = 40960, PLACES = 8192, WIDEST = 4 * PANEL };
@@ -134,7 +135,8 @@ KERNEL(conv) {
     for (u32 i = 0; i < window_rows; i++)
       for (u32 j = 0; j < s.window[1]; j++) {
         u32 column = j * (u32)s.dilation[1], by = (u32)s.stride[1];
-        places[k++] = (c * lines + i * (u32)s.dilation[0]) * line + column % by * columns + column / by;
+        places[k++] = (c * lines + i * (u32)s.dilation[0]) * line + column % by * columns +
+                      column / by;
       }
   end = least(end, a[34] * groups * down * across);
   for (u32 item = begin; item < end; item++) {
@@ -143,8 +145,10 @@ KERNEL(conv) {
     const f32 *x = PTR(const f32, 0) + s.x[0] + (i32)n * s.x[1] + (i32)(g * s.channels) * s.x[2];
     f32 *y = PTR(f32, 3) + s.y[0] + (i32)n * s.y[1] + (i32)(g * s.rows) * s.y[2];
     y += (i32)row * s.y[3] + (i32)column * s.y[4];
-    i32 top = (i32)row * s.stride[0] - s.padding[0], left = (i32)column * s.stride[1] - s.padding[1];
-    u32 out_rows = least(high, s.out_heights - row), out_columns = least(wide, s.out_widths - column);
+    i32 top = (i32)row * s.stride[0] - s.padding[0];
+    i32 left = (i32)column * s.stride[1] - s.padding[1];
+    u32 out_rows = least(high, s.out_heights - row);
+    u32 out_columns = least(wide, s.out_widths - column);
     Start bias = {&NOTHING, 0, 0};
     if (a[29]) bias = (Start){PTR(const f32, 2) + g * s.rows, 1, 0};
     for (u32 c = 0; c == 0 || c < s.channels; c += part)
@@ -153,7 +157,8 @@ KERNEL(conv) {
         copy_patch(&s, x + (i32)c * s.x[2], top + (i32)i * s.dilation[0], left, channels, lines,
                    columns, patch);
         Part p = {PTR(const f32, 1) + (g * s.rows * s.channels + c) * taps + i * s.window[1], patch,
-                  places, s.channels * taps, channels * rows * s.window[1], y, s.y[2], s.y[4], bias};
+                  places, s.channels * taps, channels * rows * s.window[1], y, s.y[2], s.y[4],
+                  bias};
         for (u32 r = 0; r < out_rows; r++) {
           if (c || i) p.start = (Start){p.to, (u32)s.y[2], (u32)s.y[4]};
           row_of(&p, s.rows, out_columns);

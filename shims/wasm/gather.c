@@ -6,7 +6,8 @@
 enum { LOOKED_UP = 4096 };  // positions that are kept for all rows
 
 // Elements begin to end - 1 of y[o, i] = x[o, at[i]]
-static void words(const u32 *x, const void *at, u32 kind, u32 n, u32 k, u32 begin, u32 end, u32 *y) {
+static void words(const u32 *x, const void *at, u32 kind, u32 n, u32 k, u32 begin, u32 end,
+                  u32 *y) {
   u32 from[LOOKED_UP];
   for (u32 i = 0; i < k; i++) from[i] = position(at, i, kind, n);
   while (begin < end) {

@@ -1,15 +1,16 @@
 // gemm      y = start + a b, batch by batch; a is read by rows, b as panels (gemm.h)
-// shapes    a [.., M, K] with strides, K next to each other; b [matrices][N / 8][K][8]; y [.., M, N]
-// bindings  0 a, 1 b, 2 what sums begin with (anything if its strides are 0 and `has start` is 0), 3 y
-// numbers   M, N, K; rows and columns of an item; a: offset, stride of a row; start: has, stride of a
-//           batch, of a row, of a column (0 or 1); batches n0 n1 n2 n3; their strides in a (elements);
-//           in b (matrices)
+// shapes    a [.., M, K] with strides, K next to each other; b [matrices][N / 8][K][8];
+//           y [.., M, N]
+// bindings  0 a, 1 b, 2 what sums begin with (anything if that is 0), 3 y
+// numbers   4 M, N, K; rows and columns of an item; a: offset, stride of M; 11 start: whether there
+//           is one, strides of a batch, of M, of N (0 or 1); 15 batches n0 n1 n2 n3; their strides
+//           in a (elements); in b (matrices)
 // items     batches x blocks of rows x blocks of columns; more of them do nothing
 #include "gemm.h"
 
 const f32 NOTHING = 0;
 
-// clang reorders sums of an unrolled loop into chains, which wait for each other: it is not unrolled
+// Not unrolled: clang would make chains of a sum's terms, each of which waits for the one before.
 #define TILE(M, P)                                                                                \
   static __attribute__((noinline)) void tile_##M##x##P(                                           \
       const f32 *a, u32 stride_a, const f32 *b, u32 panel, u32 k, const Start *start, f32 *to,    \

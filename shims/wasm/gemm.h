@@ -26,8 +26,8 @@ INLINE Start moved(Start s, u32 row, u32 column) {
   return s;
 }
 
-// to[r * stride + c] = start + sum of a[r * stride_a + i] * b[i * 8 + c], for rows x columns and the
-// first k of the `depth` rows of b's panels
+// to[r * stride + c] = start + sum of a[r * stride_a + i] * b[i * 8 + c], for rows x columns and
+// the first k of the `depth` rows of b's panels
 void multiply(const f32 *a, u32 stride_a, const f32 *b, u32 depth, u32 k, Start start, f32 *to,
               u32 stride, u32 rows, u32 columns);
 

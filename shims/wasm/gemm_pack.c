@@ -1,8 +1,8 @@
 // gemm_pack  a matrix, or its transpose, to panels of 8 columns (gemm.h); float16 becomes float32
 // shapes     x [n0, n1, n2, n3, K, N] with strides -> y [matrices][N / 8][K][8], or some of K
 // bindings   0 x, 1 y
-// numbers    kind of x: 0 float32, 1 float16, 2 bfloat16; N; K of y; first and number of those of x;
-//            offset; strides of K and N; n0 n1 n2 n3, their strides
+// numbers    2 kind of x: 0 float32, 1 float16, 2 bfloat16; N; K of y; which of them x has: first,
+//            how many; offset; strides of K and N; 10 n0 n1 n2 n3, their strides
 // items      panels of all matrices; more of them do nothing
 #include "gemm.h"
 #include "math.h"

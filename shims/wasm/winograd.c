@@ -2,13 +2,13 @@
 // shapes    x [N, G C, H, W] with strides; filters turned by winograd_filter, [16][G M][C]; bias
 //           [G M]; y [N, G M, OH, OW]
 // bindings  0 x, 1 filters, 2 bias (anything if there is none), 3 y
-// numbers   4 G, C, M, H, W, OH, OW; 11 padding above and left; 13 x: offset, strides of N, C, H, W;
-//           18 has bias; tiles of an item (8 or 16), N
+// numbers   4 G, C, M, H, W, OH, OW; 11 padding above and left; 13 x: offset, strides of N, C, H,
+//           W; 18 has bias; tiles of an item (8 or 16), N
 // items     N x G x pairs of rows x blocks of columns; more of them do nothing
-// source    Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015: F(2 x 2, 3 x 3)
+// source    Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015, F(2x2, 3x3)
 //
-// A tile is 2 x 2 elements of y, made of 4 x 4 of x. Each place of a turned tile is a matrix product
-// over the channels: [M, C] times [C, tiles].
+// A tile is 2 x 2 elements of y, made of 4 x 4 of x. Each place of a turned tile is a matrix
+// product over the channels: [M, C] times [C, tiles].
 #include "conv.h"
 
 enum { PLACES = 16, TURNED = 40960, ROWS = 48, TILES = 16, WIDEST = 2 * TILES + 8 };
@@ -25,7 +25,8 @@ KERNEL(winograd_filter) {
     f32 half[4][3];
     for (u32 j = 0; j < 3; j++) {
       f32 sum = (g[j] + g[6 + j]) * 0.5f, middle = g[3 + j] * 0.5f;
-      half[0][j] = g[j], half[1][j] = sum + middle, half[2][j] = sum - middle, half[3][j] = g[6 + j];
+      half[0][j] = g[j], half[1][j] = sum + middle, half[2][j] = sum - middle;
+      half[3][j] = g[6 + j];
     }
     f32 *to = PTR(f32, 1) + item;
     for (u32 i = 0; i < 4; i++, to += 4 * a[2]) {
@@ -93,7 +94,8 @@ KERNEL(winograd) {
     u32 g = item / across / down % groups, n = item / across / down / groups;
     u32 columns = least(2 * each, n_columns - column), tiles = ((columns + 1) / 2 + 7) & ~7u;
     i32 top = (i32)row - (i32)a[11], left = (i32)column - (i32)a[12];
-    const f32 *x = PTR(const f32, 0) + (i32)(a[13] + n * a[14] + g * depth * a[15]) + left * by_column;
+    const f32 *x = PTR(const f32, 0) + (i32)(a[13] + n * a[14] + g * depth * a[15]);
+    x += left * by_column;
     for (u32 c = 0; c < depth; c++, x += (i32)a[15]) {
       for (i32 r = 0; r < 4; r++) {
         i32 from = top + r, inside = from >= 0 && from < high;
@@ -106,7 +108,8 @@ KERNEL(winograd) {
       u32 some = least(ROWS, m - o);
       for (u32 i = 0; i < PLACES; i++)
         multiply(PTR(const f32, 1) + i * filters + (g * m + o) * depth, depth, turned + i * size,
-                 depth, depth, (Start){&NOTHING, 0, 0}, made + i * ROWS * TILES, TILES, some, tiles);
+                 depth, depth, (Start){&NOTHING, 0, 0}, made + i * ROWS * TILES, TILES, some,
+                 tiles);
       for (u32 r = 0; r < some; r++) {
         u32 channel = g * m + o + r;
         f32 *y = PTR(f32, 3) + ((n * groups * m + channel) * n_rows + row) * n_columns + column;

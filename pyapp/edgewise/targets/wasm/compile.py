@@ -23,6 +23,7 @@ from . import (
     fuse,
     lower_attention,
     lower_conv,
+    lower_conv_transpose,
     lower_gemm,
     lower_gemm8,
     lower_index,
@@ -43,7 +44,7 @@ Lowering = Callable[[Program, Node], None]
 
 LOWERINGS: dict[str, Lowering] = {
     "conv2d": lower_conv.conv2d,
-    "convTranspose2d": lower_conv.conv_transpose2d,
+    "convTranspose2d": lower_conv_transpose.conv_transpose2d,
     **dict.fromkeys(POINTWISE, fuse.pointwise),
     **lower_view.VIEWS,
     **lower_move.MOVES,
