@@ -5,13 +5,15 @@ from __future__ import annotations
 import struct
 from typing import cast
 
-from ...dims import Dim
+from ...dims import Dim, bound
 from ...dtypes import DType
 from ...graph.graph import Node
-from ...plan.plan import Binding
-from ..program import elements
+from ...plan.plan import Binding, count
+from ..program import elements, is_one
 from .emit import Program, grain_of
 from .rows import WORK, finish, floats, result
+
+ROWS, MOST = 24, 256  # of attention_tiles.c: queries times heads in a tile; the largest head
 
 
 def rms_norm(p: Program, node: Node) -> None:
@@ -76,15 +78,19 @@ def kv_update(p: Program, node: Node) -> None:
 
 
 def attention(p: Program, node: Node) -> None:
-    """Head by head for one query."""
+    """Head by head for one query, tiles of queries otherwise."""
     q, k, v = (cast(str, name) for name in node.inputs)
     seq, heads, size = p.value(q).shape
+    kv_heads = p.value(k).shape[1]
     made, to = result(p, node.outputs[0])
+    group = bound(heads) // bound(kv_heads)
+    tiled = not is_one(seq) and bound(size) % 4 == 0 and bound(size) <= MOST and group <= ROWS
     p.emit(
-        "attention_rows", node, [floats(p, node, name) for name in (q, k, v)], [made],
-        [heads, p.value(k).shape[1], size, cast(Dim, node.attrs["past"]),
-         float(cast(float, node.attrs["scale"]))],
-        items=elements((seq, heads)), grain=1,
+        "attention_tiles" if tiled else "attention_rows", node,
+        [floats(p, node, name) for name in (q, k, v)], [made],
+        [heads, kv_heads, size, cast(Dim, node.attrs["past"]),
+         float(cast(float, node.attrs["scale"])), *([seq] if tiled else [])],
+        items=count(seq, ROWS // group) if tiled else elements((seq, heads)), grain=1,
     )  # fmt: skip
     finish(p, node, made, to)
 
