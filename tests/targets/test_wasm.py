@@ -7,6 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from edgewise.dtypes import DType
+from edgewise.errors import UnsupportedError
+from edgewise.graph.builder import GraphBuilder
+from edgewise.graph.graph import Source
+from edgewise.host.wasm import wasm_facts
+from edgewise.targets.reference_plan import Place
+from edgewise.targets.wasm.compile import compile_plan
 from tests.targets.cases import Case, all_cases, check
 from tests.targets.wasm import Devices, close, least, open_devices, run_all
 
@@ -28,3 +35,12 @@ def test_kernel_equals_decomposition(devices: Devices, case: Case) -> None:
             name: np.frombuffer(data, case.value(name).dtype.value)[: case.count(name)]
             for name, data in made.items()
         }, least(case.graph))  # fmt: skip
+
+
+def test_bytes_of_blocks_are_not_taken_for_codes() -> None:
+    b = GraphBuilder("blocks")
+    codes = b.constant(DType.UINT4, (2, 32), source=Source("w", "Q4_1", "codes"))
+    b.output("y", b.cast(codes, DType.FLOAT32))
+    with pytest.raises(UnsupportedError, match="codes of 'w'"):
+        compile_plan({"main": b.build()}, {"w": Place("Q4_1", (2, 32), 0, 40)},
+                     wasm_facts("threads", 1))  # fmt: skip

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ...errors import UnsupportedError
+from ...formats.blocks import BLOCKS
 from ...graph.graph import Constant
 from ...plan.plan import Binding, Kernel, Step, Weight, count
 from ..places import UPLOAD_BYTES, Places, key_of, name_of
@@ -20,7 +22,16 @@ class Weights(Places):
     placed: dict[str, Binding] = field(default_factory=dict)
 
     def plain(self, constant: Constant) -> Binding:
-        """A constant's bytes as they are; bfloat16 of the file as float32."""
+        """A constant's bytes as they are; bfloat16 of the file as float32.
+
+        Raises UnsupportedError for a part of a tensor in blocks: its bytes lie among others.
+        """
+        source = constant.source
+        if source is not None and source.part != "values" and source.type in BLOCKS:
+            raise UnsupportedError(
+                f"the {source.part} of '{source.tensor}' on wasm", got=f"blocks of {source.type}",
+                need="an operator with a kernel that reads blocks", fix="run it elsewhere",
+            )  # fmt: skip
         name = f"plain {name_of(constant)}"
         if name not in self.placed:
             nbytes = nbytes_of(constant.value)
