@@ -22,7 +22,7 @@ from .rows import finish, floats, result
 
 TILE = 4  # rows of x that share what is read of a matrix
 X_NBYTES = 80  # of a block of 32 in a row of x
-WORK = 1 << 20  # multiply-adds that are worth the while of a thread
+WORK = 1 << 17  # multiply-adds that are worth the while of a thread: some 8 us
 
 
 #: Where a matrix of the node begins among its inputs: codes, scale, minimum.
