@@ -108,10 +108,14 @@ def rounds(suite: Suite, running: Mapping[str, Running], bench: Bench) -> Iterat
                 given = wanted(engines[each], name, task)
                 if given is None:
                     continue
-                with Load() as load:
-                    start = time.monotonic()
-                    made = running[each].turn(given)
-                    at = round((start + time.monotonic()) / 2, 2)
+                start = time.monotonic()
+                try:
+                    with Load() as load:
+                        made = running[each].turn(given)
+                except (Error, RuntimeError) as error:
+                    print(f"  {each}, {name}: {str(error)[:600]}", flush=True)
+                    continue
+                at = round((start + time.monotonic()) / 2, 2)
                 if number:
                     rounded = {key: float(f"{value:.5g}") for key, value in made.items()}
                     yield {"round": number, "task": name, "engine": each, "at": at,
