@@ -9,9 +9,9 @@ from edgewise.graph.builder import GraphBuilder
 from edgewise.graph.graph import Graph, Source
 from edgewise.plan.plan import Plan
 from edgewise.targets.device import DeviceFacts
+from edgewise.targets.places import POOL_BYTES, SMALL_BYTES
 from edgewise.targets.reference_plan import Place
 from edgewise.targets.webgpu.compile import compile_plan
-from edgewise.targets.webgpu.weights import POOL_BYTES, SMALL_BYTES
 
 F32, F16 = DType.FLOAT32, DType.FLOAT16
 LIMITS = {

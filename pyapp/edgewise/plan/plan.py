@@ -1,7 +1,8 @@
 """The Plan: kernels, buffers, weights and programs, as data.
 
-Executors (`shims/webgpu.js`, `host/native.py`) know no operator: they make the buffers, run each
-weight's steps once as its bytes arrive, and run a program's steps in order. A step's group
+Executors (`shims/webgpu.js`, `host/native.py` and their siblings for Wasm) know no operator: they
+make the buffers, run each weight's steps once as its bytes arrive, and run a program's steps in
+order. A step's group
 counts may depend on a few integers (the symbols), which an executor also hands to every kernel
 in a *slot*: a small uniform block, one for each run in flight, at @group(1) @binding(0).
 """
@@ -17,7 +18,7 @@ from typing import Any, TypeAlias
 from ..dims import Dim
 from ..errors import FormatError
 
-FORMAT = "edgewise-plan/1"
+FORMAT = "edgewise-plan/2"
 SLOTS = 64  # runs in flight
 SLOT_STRIDE = 256  # minUniformBufferOffsetAlignment's default limit
 SMALLEST_BUFFER = 4  # bytes: a buffer of none cannot be bound
@@ -27,7 +28,8 @@ SMALLEST_BUFFER = 4  # bytes: a buffer of none cannot be bound
 class Kernel:
     """One compute shader: its source, pipeline constants, and how each binding is accessed.
 
-    `bindings[i]` is "read" or "write" (read_write) for @group(0) @binding(i).
+    `bindings[i]` is "read" or "write" (read_write) for @group(0) @binding(i). On Wasm there is no
+    source: `name` is what a module exports, and its first arguments are the bindings' addresses.
     """
 
     name: str
@@ -77,12 +79,17 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One dispatch. `origin` names the node it came from, for timings and errors."""
+    """One dispatch. `origin` names the node it came from, for timings and errors.
+
+    groups   WebGPU: workgroups along x, y and z. Wasm: items, items in a chunk, 1
+    numbers  Wasm: what the kernel gets besides its bindings, as 32-bit words; floats as their bits
+    """
 
     kernel: int
     bindings: tuple[Binding, ...]
     groups: tuple[Count, Count, Count]
     origin: str
+    numbers: tuple[int | Count, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +125,9 @@ class Slot:
 
     `inputs`  name -> (offset, nbytes)
     `draw`    offset of the f32 that a decode loop replaces by a random number each step, or -1
+
+    On Wasm one run is in flight: there is no block. `inputs` has the one input that `draw` is an
+    offset in, which lies where `Plan.values` says.
     """
 
     symbols: tuple[str, ...]
@@ -188,9 +198,14 @@ def _step_data(step: Step) -> list[Any]:
     return [
         step.kernel,
         [[b.buffer, b.offset, b.nbytes] for b in step.bindings],
-        [[c.factors, c.divisor] for c in step.groups],
+        [_count_data(c) for c in step.groups],
         step.origin,
+        [n if isinstance(n, int) else _count_data(n) for n in step.numbers],
     ]
+
+
+def _count_data(count: Count) -> list[Any]:
+    return [count.factors, count.divisor]
 
 
 def from_json(text: str) -> Plan:
@@ -205,12 +220,15 @@ def from_json(text: str) -> Plan:
 
 
 def _step(data: list[Any]) -> Step:
-    kernel, bindings, groups, origin = data
-    x, y, z = (
-        Count(tuple((terms, constant) for terms, constant in factors), divisor)
-        for factors, divisor in groups
-    )
-    return Step(kernel, tuple(Binding(*b) for b in bindings), (x, y, z), origin)
+    kernel, bindings, groups, origin, numbers = data
+    x, y, z = map(_count, groups)
+    given = tuple(n if isinstance(n, int) else _count(n) for n in numbers)
+    return Step(kernel, tuple(Binding(*b) for b in bindings), (x, y, z), origin, given)
+
+
+def _count(data: list[Any]) -> Count:
+    factors, divisor = data
+    return Count(tuple((terms, constant) for terms, constant in factors), divisor)
 
 
 def _steps(data: list[Any]) -> tuple[Step, ...]:

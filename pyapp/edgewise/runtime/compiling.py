@@ -17,6 +17,7 @@ from ..plan.parts import PartPlan, PartsPlan
 from ..plan.plan import Plan
 from ..targets.device import DeviceFacts
 from ..targets.reference_plan import Tensor, reference_plan
+from ..targets.wasm import compile as wasm
 from ..targets.webgpu.compile import KNOWN, compile_plan
 from ..targets.webnn.divide import divide
 from ..targets.webnn.emit import emit
@@ -93,10 +94,17 @@ def compile_for(
         notes: list[Note] = []
         made = webgpu_plan(graph, tensors, facts, features, programs, notes)
         return replace(_described(made), notes=tuple(notes))
+    if facts.target == "wasm":
+        notes = []
+        graphs = {name: specialise(graph, fixed) for name, fixed in programs.fixed.items()}
+        made = wasm.compile_plan(
+            graphs, tensors, facts, feedback=programs.feedback, draw=programs.draw, notes=notes
+        )
+        return replace(_described(made), notes=tuple(notes))
     if isinstance(facts, WebnnFacts):
         return _webnn_plan(graph, tensors, facts)
     raise UnsupportedError(
-        "a plan", got=f"target '{facts.target}'", need="webgpu, webnn or reference"
+        "a plan", got=f"target '{facts.target}'", need="webgpu, wasm, webnn or reference"
     )
 
 
@@ -107,7 +115,8 @@ def usable(facts: DeviceFacts) -> frozenset[str]:
 
 def supports(target: str, op: Op) -> bool:
     """Whether a target runs an operator, by a kernel or by its decomposition."""
-    return target == "reference" or op.name in KNOWN or op.decompose is not None
+    known = {"webgpu": KNOWN, "wasm": wasm.KNOWN}.get(target, KNOWN)
+    return target == "reference" or op.name in known or op.decompose is not None
 
 
 def webgpu_plan(

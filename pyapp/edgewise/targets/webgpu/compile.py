@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from ...errors import PlanError, UnsupportedError
+from ...errors import UnsupportedError
 from ...graph.graph import Graph, Node
 from ...passes.base import Note
 from ...passes.clean import clean
 from ...passes.decompose import decompose
-from ...plan.plan import Binding, Plan, Slot
+from ...plan.plan import Plan, Slot
 from ..device import DeviceFacts
+from ..places import Tensor
+from ..program import homes_of, n_elements, places_of, users_of, values_of
 from . import (
     lower_attention,
     lower_gemm,
@@ -26,12 +28,12 @@ from . import (
     lower_scatter,
     lower_window,
 )
-from .emit import SETTINGS_BYTES, Program, Shared, n_elements, nbytes_of
+from .emit import SETTINGS_BYTES, Program, Shared
 from .lower_webnn import fit, lower_pointwise, result
 from .pointwise import POINTWISE
 from .stack import stack
 from .stored import bind
-from .weights import Tensor, Weights
+from .weights import Weights
 
 Lowering = Callable[[Program, Weights, Node], None]
 
@@ -99,25 +101,19 @@ def compile_plan(
     first = next(iter(graphs.values()))
     symbols = dict(sorted({k: v for g in graphs.values() for k, v in g.symbols.items()}.items()))
     used = features & facts.features & USED_FEATURES
-    shared = Shared(facts, used, symbols, _slot_inputs(first))
+    shared = Shared(facts, symbols, features=used, slot_inputs=_slot_inputs(first))
     limit = min(facts.limits["maxStorageBufferBindingSize"], facts.limits["maxBufferSize"])
-    weights = Weights(shared, tensors, limit)
+    weights = Weights(shared, tensors, binding_limit=limit)
     steps = {}
     peak = 0
     for name, graph in graphs.items():
         program = _lower(graph, shared, weights, feedback or {})
         if notes is not None:
             notes += program.notes
-        memory = program.memory()
+        memory = program.memory(apart=True)
         peak = max(peak, memory.peak_live)
         steps[name] = program.steps(memory)
     uploads = weights.finish()
-    values = {
-        name: Binding(index, 0, shared.buffers[index].nbytes)
-        for name, index in shared.named.items()
-        if shared.buffers[index].kind in ("input", "output", "state")
-    }
-    values |= {out: values[given] for out, given in (feedback or {}).items()}
     return Plan(
         target="webgpu",
         features=tuple(sorted(used)),
@@ -127,7 +123,7 @@ def compile_plan(
         weights=uploads,
         inline=tuple(weights.inline),
         programs=steps,
-        values=values,
+        values=values_of(shared, feedback or {}),
         slot=_slot(shared, draw),
         peak_live=peak,
     )
@@ -168,13 +164,9 @@ def _constants_first(graph: Graph) -> Graph:
 
 def _lower(graph: Graph, shared: Shared, weights: Weights, feedback: Mapping[str, str]) -> Program:
     """All steps of one program, its results last."""
-    users: dict[str, list[Node]] = {}
-    for node in graph.nodes:
-        for name in {name for name in node.inputs if name is not None}:
-            users.setdefault(name, []).append(node)
-    homes = _homes(graph, shared)
-    p = Program(graph, shared, homes, users)
-    places = _places(graph, shared, feedback)
+    homes = homes_of(graph, shared, without=shared.slot_inputs)
+    p = Program(graph, shared, homes, users_of(graph))
+    places = places_of(graph, shared, feedback)
     for public, name in graph.outputs.items():
         if name not in homes and p.stored_as_seen(name):
             homes[name] = places[public]
@@ -217,31 +209,3 @@ def _slot(shared: Shared, draw: tuple[str, int] | None) -> Slot:
         at += SETTINGS_BYTES
     drawn = -1 if draw is None else inputs[draw[0]][0] + 4 * draw[1]
     return Slot(tuple(shared.symbols), inputs, drawn, max(at, 16))
-
-
-def _homes(graph: Graph, shared: Shared) -> dict[str, Binding]:
-    """Buffers for inputs and states, the same in every program."""
-    homes: dict[str, Binding] = {}
-    for kind, names in (("input", graph.inputs), ("state", graph.states)):
-        for name in names:
-            if name not in shared.slot_inputs:
-                nbytes = nbytes_of(graph.values[name])
-                homes[name] = Binding(shared.buffer(name, kind, nbytes), 0, nbytes)
-    return homes
-
-
-def _places(graph: Graph, shared: Shared, feedback: Mapping[str, str]) -> dict[str, Binding]:
-    """Where the host reads each output. Raises PlanError for a name that an input has too."""
-    places = {}
-    for public, name in graph.outputs.items():
-        if public in graph.inputs or public in graph.states:
-            raise PlanError(
-                f"output '{public}'", got="an input of that name", need="a name of its own"
-            )
-        nbytes = nbytes_of(graph.values[name])
-        if public in feedback:
-            index = shared.named[feedback[public]]
-        else:
-            index = shared.buffer(public, "output", nbytes)
-        places[public] = Binding(index, 0, nbytes)
-    return places

@@ -1,29 +1,21 @@
-"""Collects what lowering makes of one program: steps over named operands, then memory for them.
-
-A lowering function names its operands; where each lies is decided when the whole program is
-known. Four kinds have buffers of their own (inputs, outputs, states, weights); every other value
-gets a place in an arena from its live range. Values that are computed where they are read
-(`deferred`, see access.py) have no place at all.
-"""
+"""What the WebGPU target adds to a program in the making: WGSL, its bindings and its limits."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
 
-from ...dims import Dim, Expr, bound
 from ...dtypes import DType
 from ...errors import PlanError, UnsupportedError
-from ...graph.graph import Graph, Node, Value
-from ...ops.base import Shape
-from ...passes.base import Note
-from ...plan.arena import Life, Memory, aligned, plan_memory
-from ...plan.plan import Binding, Buffer, Count, Kernel, Size, Step, count
-from ..device import DeviceFacts
+from ...graph.graph import Node, Value
+from ...plan.plan import Binding, Count, Kernel, Size, count
+from .. import program
+from ..program import Draft, elements, is_one, n_elements, nbytes_of, words
 from .index import wgsl_size
 from .storage import Storage, storage
 from .template import Literal, render
+
+__all__ = ["Arg", "Program", "Shared", "elements", "is_one", "n_elements", "nbytes_of", "words"]
 
 WGSL_TYPES = {
     DType.FLOAT32: "f32",
@@ -59,117 +51,30 @@ def wgsl_type(value: Value) -> str:
     return WGSL_TYPES[value.dtype]
 
 
-def n_elements(shape: Shape) -> int:
-    """Elements of a shape at its bound."""
-    return prod(bound(dim) for dim in shape)
-
-
 def most(size: Size) -> int:
     """A size at its bound."""
     return n_elements(size if isinstance(size, tuple) else (size,))
 
 
-def nbytes_of(value: Value) -> int:
-    """Bytes of a value at its bound as the host sees it, in whole words."""
-    return words(value.dtype.nbytes(n_elements(value.shape)))
-
-
-def words(nbytes: int) -> int:
-    """Bytes rounded up to whole words, and to one element of any type: no binding is empty."""
-    return max(-(-nbytes // 4) * 4, 8)
-
-
 @dataclass(slots=True)
-class Shared:
+class Shared(program.Shared):
     """What all programs of one plan share: kernels, buffers and the slot's fields."""
 
-    facts: DeviceFacts
-    features: frozenset[str]
-    symbols: Mapping[str, int]
-    slot_inputs: tuple[str, ...]
-    kernels: dict[Kernel, int] = field(default_factory=dict)
-    buffers: list[Buffer] = field(default_factory=list)
-    named: dict[str, int] = field(default_factory=dict)
-
-    def kernel(self, kernel: Kernel) -> int:
-        """The kernel's number; equal kernels share one."""
-        return self.kernels.setdefault(kernel, len(self.kernels))
-
-    def buffer(self, name: str, kind: str, nbytes: int) -> int:
-        """The number of the buffer called `name`, made or grown to hold `nbytes`."""
-        index = self.named.setdefault(name, len(self.buffers))
-        if index == len(self.buffers):
-            self.buffers.append(Buffer(name, kind, 0))
-        if self.buffers[index].nbytes < nbytes:
-            self.buffers[index] = Buffer(name, kind, aligned(nbytes))
-        limit = self.facts.limits["maxBufferSize"]
-        if self.buffers[index].nbytes > limit:
-            raise PlanError(
-                f"buffer '{name}'",
-                got=f"{nbytes} bytes",
-                need=f"at most {limit}",
-                fix="choose a smaller context or a smaller model",
-            )
-        return index
+    features: frozenset[str] = frozenset()
+    slot_inputs: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
-class _Draft:
-    kernel: int
-    args: tuple[Arg, ...]
-    groups: tuple[Count, Count, Count]
-    origin: str
+class Program(program.Program):
+    """The steps of one graph while they are made.
 
+    Values that are computed where they are read (`deferred`, see access.py) have no place at all.
+    """
 
-@dataclass(slots=True)
-class Program:
-    """The steps of one graph while they are made."""
-
-    graph: Graph
     shared: Shared
-    homes: dict[str, Binding]  # values that have a buffer of their own
-    users: Mapping[str, Sequence[Node]]  # the nodes that read a value
-    aliases: dict[str, str] = field(default_factory=dict)
     deferred: dict[str, tuple[Node, int]] = field(default_factory=dict)  # value -> (node, output)
     absorbed: set[str] = field(default_factory=set)  # values that exist in another kernel alone
     ready: set[str] = field(default_factory=set)  # values of the nodes lowered so far
-    temporaries: dict[str, int] = field(default_factory=dict)
-    notes: list[Note] = field(default_factory=list)
-    drafts: list[_Draft] = field(default_factory=list)
-    results: frozenset[str] = field(init=False)  # values that leave the program
-    states: frozenset[str] = field(init=False)  # their bytes change in the middle of a program
-    _order: dict[str, int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        graph = self.graph
-        self.results = frozenset({*graph.outputs.values(), *graph.updates.values()})
-        self.states = frozenset(graph.states)
-        self._order = {node.outputs[0]: at for at, node in enumerate(self.graph.nodes)}
-
-    def readers(self, names: Collection[str]) -> list[Node]:
-        """The nodes that read one of `names` and do not themselves make one, in order."""
-        found = {
-            user.outputs[0]: user
-            for name in names
-            for user in self.users.get(name, ())
-            if user.outputs[0] not in names
-        }
-        return [found[name] for name in sorted(found, key=self._order.__getitem__)]
-
-    def value(self, name: str | None) -> Value:
-        """The graph's value; None is a bug in the caller."""
-        assert name is not None, "an operand that must be there is not"
-        return self.graph.values[name]
-
-    def alias(self, name: str, other: str) -> None:
-        """`name` lies where `other` lies: reshapes and new versions of states."""
-        self.aliases[name] = other
-
-    def root(self, name: str) -> str:
-        """The value that `name` is in the end an alias of."""
-        while name in self.aliases:
-            name = self.aliases[name]
-        return name
 
     @property
     def half(self) -> bool:
@@ -193,16 +98,6 @@ class Program:
         """The operator that reads a value first."""
         users = self.users.get(name)
         return users[0].op if users else "the host"
-
-    def note(self, node: Node, text: str) -> None:
-        """Note whether a node was joined with another kernel."""
-        self.notes.append(Note(f"join {node.op}", node.origin or node.outputs[0], text))
-
-    def temporary(self, name: str, shape: Shape, dtype: DType) -> str:
-        """The name of a value that lives between the steps of one lowering."""
-        unique = f"{name}#{len(self.temporaries)}"
-        self.temporaries[unique] = nbytes_of(Value(unique, dtype, shape))
-        return unique
 
     def emit(
         self,
@@ -256,64 +151,13 @@ class Program:
                     need=f"at most {limit}",
                     where=origin,
                 )
-        self.drafts.append(_Draft(self.shared.kernel(kernel), tuple(args), (x, y, z), origin))
+        self.drafts.append(Draft(self.shared.kernel(kernel), tuple(args), (x, y, z), origin))
 
-    def memory(self) -> Memory:
-        """Places for every value without a buffer of its own."""
-        lives: dict[str, tuple[int, int]] = {}
-        conflicts: set[tuple[str, str]] = set()
-        for step, draft in enumerate(self.drafts):
-            named = [
-                (a.access, self.root(a.operand)) for a in draft.args if isinstance(a.operand, str)
-            ]
-            local = [(access, name) for access, name in named if name not in self.homes]
-            for _, name in local:
-                first, _ = lives.get(name, (step, step))
-                lives[name] = (first, step)
-            conflicts |= {
-                (r, w) for ra, r in local if ra == "read" for wa, w in local if wa == "write"
-            }
-        return plan_memory(
-            [Life(name, self._nbytes(name), first, last) for name, (first, last) in lives.items()],
-            conflicts,
-        )
-
-    def steps(self, memory: Memory) -> tuple[Step, ...]:
-        """The finished steps."""
-        return tuple(
-            Step(
-                d.kernel,
-                tuple(self._binding(a.operand, memory) for a in d.args),
-                d.groups,
-                d.origin,
-            )
-            for d in self.drafts
-        )
-
-    def _nbytes(self, name: str) -> int:
-        if name in self.temporaries:
-            return self.temporaries[name]
-        if name in self.homes:
-            return nbytes_of(self.graph.values[name])
+    def nbytes(self, name: str) -> int:
+        """Bytes of a value in the form that kernels store it in."""
+        if name in self.temporaries or name in self.homes:
+            return program.Program.nbytes(self, name)
         return words(n_elements(self.graph.values[name].shape) * self.storage(name).nbytes)
-
-    def _binding(self, operand: str | Binding, memory: Memory) -> Binding:
-        if isinstance(operand, Binding):
-            return operand
-        root = self.root(operand)
-        if root in self.homes:
-            return self.homes[root]
-        place = memory.placements[root]
-        limit = self.shared.facts.limits["maxStorageBufferBindingSize"]
-        if self._nbytes(root) > limit:
-            raise PlanError(
-                f"value '{root}'",
-                got=f"{self._nbytes(root)} bytes",
-                need=f"at most {limit} in one binding",
-                fix="choose a smaller input",
-            )
-        buffer = self.shared.buffer(f"arena{place.arena}", "arena", memory.arenas[place.arena])
-        return Binding(buffer, place.offset, self._nbytes(root))
 
     def _slot_text(self) -> str:
         fields = [f"{name}: u32" for name in self.shared.symbols]
@@ -334,23 +178,6 @@ def _bound_of(c: Count, symbols: Mapping[str, int]) -> int:
     return Count(tuple(rising), c.divisor).of(symbols)
 
 
-def elements(shape: Iterable[Dim]) -> Size:
-    """The number of elements: a dimension where that is possible, else the product of several."""
-    dims = tuple(shape)
-    symbolic = tuple(dim for dim in dims if isinstance(dim, Expr))
-    known = prod(dim for dim in dims if isinstance(dim, int))
-    if known == 0 or not symbolic:
-        return known
-    if len(symbolic) == 1:
-        return symbolic[0] * known
-    return (known, *symbolic)
-
-
 def per(size: Size, n: int) -> Count:
     """ceil(size / n) workgroups."""
     return count(size, n)
-
-
-def is_one(dim: Dim) -> bool:
-    """Whether a dimension is known to be 1: a row of a decode program."""
-    return not isinstance(dim, Expr) and dim == 1

@@ -10,17 +10,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from ...dims import bound
 from ...dtypes import DType
 from ...graph.graph import Constant, Graph, Node
 from ...plan.plan import Binding, Kernel, Step, Weight, count
-from .emit import Shared
+from ..places import UPLOAD_BYTES, Places, name_of
 from .template import Literal, render
 
 MINIMUM = 3  # place in quantizedMatmul's inputs
-UPLOAD_BYTES = 16 << 20
 ROW_UNIT = 256  # a multiple of this many rows of any width keeps offsets aligned
 FACTOR = "factor"  # a private attribute: the node's minimum is a factor of its scale
 
@@ -57,23 +55,6 @@ def _factor(graph: Graph, made: dict[str, Node], node: Node) -> str | None:
     return other if other in graph.constants else None
 
 
-class Places(Protocol):
-    """What a matrix is sent through: `weights.Weights`."""
-
-    shared: Shared
-    uploads: list[Weight]
-    inline: list[tuple[Binding, bytes]]
-
-    def tensor(self, name: str) -> Tensor: ...
-
-
-class Tensor(Protocol):
-    """A tensor of the model file."""
-
-    @property
-    def offset(self) -> int: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Rows `start` to `stop` of a matrix, on the way to the beginning of `to`."""
@@ -96,7 +77,7 @@ def send_pairs(places: Places, scale: Constant, factor: Constant | None, rows: R
     number = 0.0
     stored = factor is not None and factor.data is None
     if factor is not None and stored:
-        after = places.tensor(_name(factor)).offset > places.tensor(_name(scale)).offset
+        after = places.tensor(name_of(factor)).offset > places.tensor(name_of(scale)).offset
         flags["LATER"], flags["HELD"] = after, not after
         kind = {"CODES": factor.value.dtype is DType.UINT4, "WIDE": wide, "HELD": after}
         bits = factor.value.dtype.bits
@@ -125,7 +106,7 @@ def _send(
     places: Places, constant: Constant, rows: Rows, row_bits: int, items: int, size: int, sent: Sent
 ) -> None:
     """Rows of a stored tensor through a kernel that makes `items` of `size` bytes of each."""
-    tensor = places.tensor(_name(constant))
+    tensor = places.tensor(name_of(constant))
     limit = places.shared.facts.limits["maxComputeWorkgroupsPerDimension"]
     most = max(UPLOAD_BYTES * 8 // row_bits // ROW_UNIT, 1) * ROW_UNIT
     for row in range(rows.start, rows.stop, most):
@@ -141,10 +122,10 @@ def _send(
             places.shared.kernel(kernel),
             (Binding(staging, 0, -(-nbytes // 4) * 4), Binding(rows.to.buffer, at, total * size)),
             (count(x), count(-(-total // 64 // x)), count(1)),
-            _name(constant),
+            name_of(constant),
         )
         start = tensor.offset + row * row_bits // 8
-        places.uploads.append(Weight(_name(constant), start, nbytes, (step,)))
+        places.uploads.append(Weight(name_of(constant), start, nbytes, (step,)))
 
 
 def _waiting(factor: Constant, groups: int, rows: Rows) -> bytes:
@@ -152,7 +133,3 @@ def _waiting(factor: Constant, groups: int, rows: Rows) -> bytes:
     size = factor.value.dtype.bits // 8
     data = (factor.data or b"")[rows.start * groups * size : rows.stop * groups * size]
     return b"".join(bytes(size) + data[i : i + size] for i in range(0, len(data), size))
-
-
-def _name(constant: Constant) -> str:
-    return constant.source.tensor if constant.source else constant.value.name

@@ -4,48 +4,26 @@ A matrix is *packed* once in the layout that the kernels read (codes, then a (sc
 pair a group), from one tensor or from several whose rows follow each other or alternate. What
 exceeds the device's binding limit is split by rows into parts. Bytes come from the model file as
 they are and are repacked on the device, in uploads of at most 16 MiB.
-
-Plans of one file share buffers: the name of a "weights" buffer says what is in it, to the byte.
-A large weight has a buffer of its own; small ones are pooled, in the order of their use. What the
-graph itself holds lies in "constants" buffers, which belong to one plan.
 """
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
-from hashlib import sha256
-from typing import Protocol
 
 from ...dims import bound
 from ...dtypes import PLAIN, DType
 from ...errors import PlanError, UnsupportedError
 from ...formats.blocks import BLOCKS
 from ...graph.graph import Constant
-from ...plan.arena import aligned
 from ...plan.plan import Binding, Kernel, Step, Weight, count
+from ..places import UPLOAD_BYTES, Places, Tensor, key_of, name_of
 from . import stored
 from .emit import Shared, nbytes_of
-from .stored import ROW_UNIT, UPLOAD_BYTES
+from .stored import ROW_UNIT
 from .template import render
-
-CONSTANTS_BYTES = 256 << 20  # a buffer of the graph's constants, unless one alone is larger
-SMALL_BYTES = 64 << 10  # weights up to this size are pooled
-POOL_BYTES = 1 << 20
-
-
-class Tensor(Protocol):
-    """A tensor of the model file."""
-
-    @property
-    def type(self) -> str: ...
-    @property
-    def offset(self) -> int: ...
-    @property
-    def nbytes(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,46 +70,30 @@ class Packed:
 
 
 @dataclass(slots=True)
-class _Pool:
-    """Buffers that are filled one after the other. `keys`: what is in the last one."""
-
-    kind: str
-    capacity: int
-    made: int = 0
-    used: int = 0
-    keys: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Weights:
+class Weights(Places):
     """All packed weights of a plan. Packing the same tensors twice gives the same place."""
 
     shared: Shared
-    tensors: Mapping[str, Tensor]
-    binding_limit: int
-    uploads: list[Weight] = field(default_factory=list)
-    inline: list[tuple[Binding, bytes]] = field(default_factory=list)
+    binding_limit: int = 0
     packed: dict[tuple[str, ...], Packed] = field(default_factory=dict)
     vectors: dict[str, Binding] = field(default_factory=dict)
-    small: _Pool = field(default_factory=lambda: _Pool("weights", POOL_BYTES))
-    constants: _Pool = field(default_factory=lambda: _Pool("constants", CONSTANTS_BYTES))
 
     def matrix(self, matrices: tuple[Matrix, ...], *, alternate: bool = False) -> Packed:
         """Pack the rows of `matrices`, one after the other or alternating.
 
         Raises UnsupportedError when their block types differ: fusing them was a mistake.
         """
-        key = (str(alternate), *(_name(m.codes) for m in matrices))
+        key = (str(alternate), *(name_of(m.codes) for m in matrices))
         if key not in self.packed:
             self.packed[key] = self._pack(matrices, alternate)
         return self.packed[key]
 
     def vector(self, constant: Constant) -> Binding:
         """A vector of floats, as float32 on the device."""
-        name = _name(constant)
+        name = name_of(constant)
         if name not in self.vectors:
             n = bound(constant.value.shape[0])
-            place = self.vectors[name] = self._place(4 * n, _key(constant, "float32"))
+            place = self.vectors[name] = self.place(4 * n, key_of(constant, "float32"))
             if constant.data is not None:
                 self.inline.append((place, float32_bytes(constant.value.dtype, constant.data)))
             else:
@@ -140,25 +102,25 @@ class Weights:
 
     def plain(self, constant: Constant) -> Binding:
         """A constant's bytes as they are; bfloat16 of the file as float32."""
-        name = f"plain {_name(constant)}"
+        name = f"plain {name_of(constant)}"
         if name in self.vectors:
             return self.vectors[name]
         nbytes = nbytes_of(constant.value)
         if nbytes > self.binding_limit:
             raise PlanError(
-                f"constant '{_name(constant)}'",
+                f"constant '{name_of(constant)}'",
                 got=f"{nbytes} bytes",
                 need=f"at most {self.binding_limit} in one binding",
             )
-        place = self.vectors[name] = self._place(nbytes, _key(constant, "plain"))
+        place = self.vectors[name] = self.place(nbytes, key_of(constant, "plain"))
         if constant.data is not None:
             self.inline.append((place, constant.data))
         elif constant.source is not None and constant.source.type == "BF16":
-            tensor = self.tensor(_name(constant))
+            tensor = self.tensor(name_of(constant))
             n = tensor.nbytes // 2
-            self._upload(_name(constant), tensor, 1, n, 0, 1, [place], 1, 0)
+            self._upload(name_of(constant), tensor, 1, n, 0, 1, [place], 1, 0)
         else:
-            self._copy(_name(constant), place)
+            self._copy(name_of(constant), place)
         return place
 
     def _copy(self, name: str, place: Binding) -> None:
@@ -196,19 +158,19 @@ class Weights:
         codes_row, scales_row = width * bits // 8, width // group * (8 if wide else 4)
         inline = kinds[0] == "inline"
         form = "alternate" if alternate else "in order"
-        key = None if inline else f"{form} {json.dumps([_name(m.codes) for m in matrices])}"
+        key = None if inline else f"{form} {json.dumps([name_of(m.codes) for m in matrices])}"
         parts = []
         most = self.binding_limit // codes_row // ROW_UNIT * ROW_UNIT
         if most == 0:
             raise PlanError(
-                f"weight '{_name(first.codes)}'",
+                f"weight '{name_of(first.codes)}'",
                 got=f"rows of {codes_row} bytes",
                 need=f"{ROW_UNIT} rows in a binding of {self.binding_limit} bytes",
             )
         for row0 in range(0, rows, most):
             n = min(most, rows - row0)
-            codes = self._place(n * codes_row, key and f"codes from row {row0} {key}")
-            scales = self._place(n * scales_row, key and f"scales from row {row0} {key}")
+            codes = self.place(n * codes_row, key and f"codes from row {row0} {key}")
+            scales = self.place(n * scales_row, key and f"scales from row {row0} {key}")
             part = Part(row0, n, codes, scales)
             parts.append(part)
             if inline:
@@ -244,7 +206,7 @@ class Weights:
         """Uploads for the rows of `part`, tensor by tensor."""
         stride, offset = (len(matrices), 0) if alternate else (1, 0)
         for matrix in matrices:
-            name = _name(matrix.codes)
+            name = name_of(matrix.codes)
             low = max(0, -(-(part.row0 - offset) // stride))
             high = min(matrix.rows, -(-(part.row0 + part.rows - offset) // stride))
             if low < high:
@@ -306,62 +268,11 @@ class Weights:
                 Weight(name, tensor.offset + start * row_bytes, n * row_bytes, (step,))
             )
 
-    def tensor(self, name: str) -> Tensor:
-        """Where a tensor lies. Raises PlanError."""
-        if name not in self.tensors:
-            raise PlanError(
-                f"weight '{name}'",
-                got="no such tensor in the file",
-                need="every constant of the graph in the manifest",
-            )
-        return self.tensors[name]
-
-    def finish(self) -> tuple[Weight, ...]:
-        """All uploads in the file's order, once the last weight has its place."""
-        self._name_pool()
-        return tuple(sorted(self.uploads, key=lambda upload: upload.start))
-
-    def _place(self, nbytes: int, key: str | None) -> Binding:
-        """A range for `nbytes` bytes; `key` says what they are, None that they are the graph's."""
-        size = aligned(nbytes)
-        limit = self.shared.facts.limits["maxBufferSize"]
-        if size > limit:
-            raise PlanError("weights", got=f"{nbytes} bytes in one part", need=f"at most {limit}")
-        if key is not None and size > SMALL_BYTES:
-            buffer = self.shared.buffer(f"weights: {key}", "weights", size)
-            return Binding(buffer, 0, -(-nbytes // 4) * 4)
-        pool = self.constants if key is None else self.small
-        if not pool.made or pool.used + size > min(pool.capacity, limit):
-            self._name_pool()  # it is full
-            pool.made, pool.used, pool.keys = pool.made + 1, 0, []
-        buffer = self.shared.buffer(f"{pool.kind} {pool.made}", pool.kind, pool.used + size)
-        place = Binding(buffer, pool.used, -(-nbytes // 4) * 4)
-        pool.used += size
-        pool.keys.append(f"{size} {key}")
-        return place
-
-    def _name_pool(self) -> None:
-        """Call the last pool of weights by what is in it, so that another plan's is the same."""
-        if self.small.made:
-            index = self.shared.named[f"{self.small.kind} {self.small.made}"]
-            digest = sha256("\n".join(self.small.keys).encode()).hexdigest()
-            buffer = self.shared.buffers[index]
-            self.shared.buffers[index] = replace(buffer, name=f"weights: pool {digest}")
-
 
 @cache  # asked for by every upload of a model
 def unpack_code(type: str) -> str:
     """The kernel that repacks tensors of ggml type `type`, such as `Q4_1`."""
     return render(f"unpack_{type.lower()}")
-
-
-def _key(constant: Constant, form: str) -> str | None:
-    """What tells a weight of the file from all others; None for what the graph holds."""
-    return None if constant.source is None else f"{form} {_name(constant)}"
-
-
-def _name(constant: Constant) -> str:
-    return constant.source.tensor if constant.source else constant.value.name
 
 
 def _row(constant: Constant, row: int) -> bytes:
