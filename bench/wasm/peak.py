@@ -20,7 +20,7 @@ from pathlib import Path
 from bench.gpu import browser as server
 from bench.wasm.cases import Engine
 from bench.wasm.engines import Session, chromium
-from bench.wasm.report import number, table
+from bench.wasm.report import counted, number, table
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "build" / "bench" / "wasm"
@@ -84,7 +84,7 @@ def main() -> None:
         with given.lines.open("a") as lines:
             print(json.dumps({"what": "peak", "rates": found}), file=lines)
     rows = [[task, *(number(rate) for rate in row.values())] for task, row in found.items()]
-    print("\n".join(table(["at best", *(f"{n} threads" for n in THREADS)], rows)))
+    print("\n".join(table(["at best", *(counted(n) for n in THREADS)], rows)))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,8 @@ def onnx_model(
     # what a model asks for by `shader-f16` is not what is measured here
     keeper = Keeper(replace(facts, features=facts.features - {"shader-f16"}))
     session = OnnxSession(HERE, parse(data), Files.joined({"": data}), keeper)
-    ready = asyncio.run(session.specialise(given))
+    with ThreadPoolExecutor(1) as apart:  # playwright has an event loop in this thread
+        ready = apart.submit(asyncio.run, session.specialise(given)).result()
     graph, report = ready.model.graph, ready.model.report
     (out / f"{name}.plan").write_text(keeper.plan)
     tail = bytes(keeper.weights.tail[len(data) :])

@@ -70,6 +70,11 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def counted(threads: int) -> str:
+    """ "2 threads" """
+    return f"{threads} thread{'s' if threads > 1 else ''}"
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
@@ -109,11 +114,11 @@ def language_model(rows: Sequence[Row], suite: Suite) -> list[str]:
                 cells.append("" if engine.name == OURS else ratio(found))
             agree = [row["agree"] for row in mine if row["what"] == "turn" and "decode" in row
                      and row["engine"] == engine.name and "agree" in row]  # fmt: skip
-            cells.append(str(min(agree)) if agree else "")
+            cells.append(f"{min(agree):.0f}" if agree else "")
             if any(cells[1:]):
                 body.append(cells)
         names = ("prefill 128", "prefill 512", "decode")
-        header = [f"{threads} threads" if threads > 1 else "1 thread",
+        header = [counted(threads),
                   *(f"{name} (tok/s)" for name in names), *(f"Edgewise, {n}" for n in names),
                   "first tokens as in f32"]  # fmt: skip
         lines += ["", *table(header, body)]

@@ -159,7 +159,7 @@ def measure(bench: Bench, lines: TextIO) -> None:
         for threads in bench.threads:
             for suite in bench.suites:
                 start = time.monotonic()
-                print(f"{suite.name}, {threads} threads", flush=True)
+                print(f"{suite.name}, {report.counted(threads)}", flush=True)
                 with session() as opened:
                     running = started(opened, suite, bench, threads)
                     key = {"suite": suite.name, "threads": threads}
