@@ -10,7 +10,8 @@ serve: setup-serve site
 	.venv/bin/edgewise serve --site build/site
 
 test: setup-test lint site
-	$(PY) -m pytest --no-skips
+	$(PY) -m pytest tests --no-skips -n logical
+	$(PY) -m pytest e2e --no-skips
 
 lint:
 	$(PY) -m ruff check

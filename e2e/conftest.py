@@ -33,6 +33,7 @@ from playwright.sync_api import Error as PlaywrightError
 from e2e.browsers import ENGINES, ROOT, Engine
 from e2e.python_page import python  # noqa: F401  a fixture of its own file
 from e2e.server import SiteServer
+from e2e.wasm_page import wasm  # noqa: F401
 
 BUILT_SITE = ROOT / "build" / "site"
 ARTEFACTS = ROOT / "build" / "e2e"

@@ -102,7 +102,7 @@ def lay_out(folder: Path) -> None:
         (folder / name).symlink_to(target)
     with zipfile.ZipFile(folder / "edgewise.whl", "w") as archive:
         for path in sorted(PACKAGE.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
+            if path.is_file() and not {"__pycache__", "modules"} & {*path.parts}:
                 archive.write(path, path.relative_to(PACKAGE.parent).as_posix())
     named = {name: [package_row(*each) for each in wheels.items()]
              for name, wheels in packages.items()}  # fmt: skip

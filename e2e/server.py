@@ -36,9 +36,11 @@ TYPES = {
     ".wgsl": "text/plain",
     ".gguf": "application/octet-stream",
 }
-EVERY_RESPONSE = {
+ISOLATION = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
+}
+EVERY_RESPONSE = {
     "Cross-Origin-Resource-Policy": "cross-origin",
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "Accept-Ranges, Content-Range, ETag, X-Linked-ETag",
@@ -77,6 +79,7 @@ class SiteServer:
     log         every Request, in order of arrival
     offline     while true, connections end without a byte
     ranges      while false, Range is not honoured and not offered
+    isolated    while false, pages get no shared memory, as from a host without such headers
     upstream    URL of the server that answers `/v1/` and `/healthz`, or None: 404 as on a static
                 host
     """
@@ -86,6 +89,7 @@ class SiteServer:
         self.log: list[Request] = []
         self.offline = False
         self.ranges = True
+        self.isolated = True
         self.upstream: str | None = None
         self._flips: dict[str, set[int]] = {}
         self._cuts: dict[str, tuple[int, bool]] = {}
@@ -126,7 +130,7 @@ class SiteServer:
         """Take every fault back; redirects, the upstream and the log stay."""
         self._flips.clear()
         self._cuts.clear()
-        self.offline, self.ranges = False, True
+        self.offline, self.ranges, self.isolated = False, True, True
 
     def hub(self, path: str, to: str) -> None:
         """Answer `path` as a model hub does for a large file: a redirect to the file at `to`.
@@ -215,7 +219,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _head(self, status: HTTPStatus, headers: dict[str, str], nbytes: int | None) -> None:
         self._request.status = status
         self.send_response(status)
-        for name, text in {**EVERY_RESPONSE, **headers}.items():
+        always = EVERY_RESPONSE | (ISOLATION if self.server_of.isolated else {})
+        for name, text in {**always, **headers}.items():
             self.send_header(name, text)
         if nbytes is not None:
             self.send_header("Content-Length", str(nbytes))

@@ -2,12 +2,13 @@
 // knows its owner. The first user counts a weight's bytes as its own; when it closes, the next
 // one does. Twin: host/held.py.
 
-/** @typedef {{buffer: GPUBuffer, users: Held[]}} Weight */
+/** @typedef {{size: number, destroy: () => void}} Buffer */
+/** @template {Buffer} T @typedef {{buffer: T, users: Held<T>[]}} Weight */
 
-/** The weight buffers of one loaded plan, by the names that the plan gives them. */
+/** The weight buffers of one loaded plan, by the names that the plan gives them. @template {Buffer} T */
 export class Held {
   constructor() {
-    /** @type {Map<string, Weight>} */
+    /** @type {Map<string, Weight<T>>} */
     this.weights = new Map();
   }
 
@@ -22,7 +23,7 @@ export class Held {
 
   /**
    * The buffer that one of `others` has under this name, if it is that large: now used here too.
-   * @param {string} name @param {number} size @param {Held[]} others
+   * @param {string} name @param {number} size @param {Held<T>[]} others
    */
   share(name, size, others) {
     for (const other of others) {
@@ -35,7 +36,7 @@ export class Held {
     return null;
   }
 
-  /** Holds what nobody held before. @param {string} name @param {GPUBuffer} buffer */
+  /** Holds what nobody held before. @param {string} name @param {T} buffer */
   add(name, buffer) {
     this.weights.set(name, { buffer, users: [this] });
   }

@@ -100,6 +100,7 @@ class Executable {
     this.buffers = /** @type {GPUBuffer[]} */ ([]);
     /** Those of them that no other plan can have, and the slots. @type {Set<GPUBuffer>} */
     this.own = new Set();
+    /** @type {Held<GPUBuffer>} */
     this.weights = new Held();
     /** Weights that no other plan has brought. @type {any[]} */
     this.uploads = [];

@@ -63,6 +63,12 @@ def test_webgpu() -> None:
     np.testing.assert_array_equal(made[0], [[1, 0]])
 
 
+def test_wasm() -> None:
+    assert onnx_backend.supports_device("WASM")
+    made = onnx_backend.run_model(model("Transpose"), [X], "WASM")
+    np.testing.assert_array_equal(made[0], X.T)
+
+
 def test_what_cannot_be_done_is_said_when_prepared() -> None:
     with pytest.raises(UnsupportedError, match="RandomNormalLike"):
         onnx_backend.prepare(model("RandomNormalLike"))

@@ -1,10 +1,10 @@
 """Builds the static site: `.venv/bin/python tools/build_site.py` writes build/site/.
 
     index.html …      the pages, as they are in site/
-    shims/            the ES modules of shims/
+    shims/            the ES modules of shims/, and the Wasm modules that are compiled from it
     vendor/pyodide/   Python itself, self-hosted
     vendor/           the tokenizer and the chat templates' engine, one ES module each
-    wheels/           Edgewise as a wheel, the same as on a package index
+    wheels/           Edgewise as a wheel, without the Wasm modules that CPython gets
     models/           packed models: manifest, tokenizer, and the model's own file (a hard link)
     packages/         wheels that a page loads when it needs them: NumPy, onnx
     build.json        {"version", "wheel", "models": [manifest path, …],
@@ -12,9 +12,9 @@
                                             "segments": [[sha256, nbytes], …]}, …]},
                        "files": [{"path", "nbytes", "sha256"}, …]}
 
-`files` of build.json lists everything but models/, packages/ and itself: what a service worker
-keeps for a visit without a network. Weights and packages are not in it, they live in the store
-under their own hashes.
+`files` of build.json lists everything but models/, packages/, Wasm modules and itself: what a
+service worker keeps for a visit without a network. Weights and packages are not in it, they live in
+the store under their own hashes; of the Wasm modules a page keeps the one that it runs.
 Incremental: what has the source's size and time is not copied again, what has no source goes.
 """
 
@@ -62,6 +62,7 @@ def main() -> None:
     """Build what changed and print one line."""
     start = time.monotonic()
     version = package_version()
+    subprocess.run([sys.executable, ROOT / "tools" / "build_wasm.py"], check=True)
     wheel = build_wheel(version)
     manifests = pack_models(wheel)
     sources = (
@@ -71,7 +72,7 @@ def main() -> None:
         | {f"wheels/{wheel.name}": wheel}
     )
     packages = page_packages()
-    kept_apart = tree(PACKED, "models/")
+    kept_apart = tree(PACKED, "models/") | tree(ROOT / "shims" / "wasm", "shims/wasm/", "*.wasm")
     for wheels in packages.values():
         kept_apart |= wheels
     changed = mirror(sources | kept_apart)
@@ -142,18 +143,17 @@ def made_from(made: Path, digest: str) -> None:
 
 
 def build_wheel(version: str) -> Path:
-    """The wheel, in build/wheels. Its stamp is a digest of the sources' contents."""
+    """The page's wheel, in build/wheels. Its stamp is a digest of the sources' contents."""
     wheel = WHEELS / f"edgewise-{version}-py3-none-any.whl"
-    sources = tree(PACKAGE, "") | {
-        name: ROOT / name for name in ("pyproject.toml", "README.md", "LICENSE")
-    }
+    sources = {name: path for name, path in tree(PACKAGE, "").items() if path.suffix != ".wasm"}
+    sources |= {name: ROOT / name for name in ("pyproject.toml", "README.md", "LICENSE")}
     digest = hashlib.sha256()
     for name, path in sources.items():
         digest.update(f"{name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
     if up_to_date(wheel, digest.hexdigest()):
         return wheel
     shutil.rmtree(WHEELS, ignore_errors=True)
-    command("hatchling", "build", "-t", "wheel", "-d", WHEELS)
+    command("hatchling", "build", "-t", "wheel", "-d", WHEELS, HATCH_BUILD_NO_HOOKS="true")
     made_from(wheel, digest.hexdigest())
     return wheel
 
@@ -189,12 +189,13 @@ def manifest_of(file: str) -> Path:
     sys.exit(f"`edgewise pack` wrote no manifest for {file}")
 
 
-def command(name: str, *arguments: str | Path) -> None:
+def command(name: str, *arguments: str | Path, **environment: str) -> None:
     """Run a command of the environment; what it prints is shown only if it fails."""
     path = Path(sys.executable).with_name(name)
     ran = subprocess.run(
-        [path, *arguments], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+        [path, *arguments], cwd=ROOT, env=os.environ | environment,
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
     if ran.returncode:
         sys.exit(f"{name} {' '.join(map(str, arguments))}\n{ran.stdout}exit {ran.returncode}")
 

@@ -4,13 +4,14 @@
     relaxed.wasm  and relaxed SIMD: fused multiply-add, 8-bit dot products
     threads.wasm  and shared memory, for pages that are cross-origin isolated, and for CPython
 
-They are written to pyapp/edgewise/host/modules/, from where the wheel and the site take them.
-Every module has all kernels; which one a machine gets is decided by the host.
+They are written to pyapp/edgewise/host/modules/ for the wheel, and to shims/wasm/ for pages. Every
+module has all kernels; which one a machine gets is decided by the host.
 """
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,14 +49,16 @@ def command(name: str, to: Path) -> list[str]:
 def main() -> None:
     """Build what changed."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
-    for path in sorted(SOURCES.iterdir()):
+    for path in sorted(SOURCES.glob("*.[ch]")):
         digest.update(path.name.encode() + path.read_bytes())
     stamp = MODULES / ".built"
-    if stamp.exists() and stamp.read_text() == digest.hexdigest():
+    made = [folder / f"{name}.wasm" for folder in (MODULES, SOURCES) for name in FEATURES]
+    if all(map(Path.exists, [stamp, *made])) and stamp.read_text() == digest.hexdigest():
         return
     MODULES.mkdir(parents=True, exist_ok=True)
     for name in FEATURES:
         subprocess.run(command(name, MODULES / f"{name}.wasm"), check=True, cwd=ROOT)
+        shutil.copyfile(MODULES / f"{name}.wasm", SOURCES / f"{name}.wasm")
     stamp.write_text(digest.hexdigest())
     sizes = ", ".join(f"{n} {(MODULES / f'{n}.wasm').stat().st_size:,} bytes" for n in FEATURES)
     print(f"wasm: {sizes}")

@@ -3,9 +3,9 @@
     import edgewise.onnx_backend as backend
     outputs = backend.prepare(onnx.load("model.onnx"), "WEBGPU").run([x])
 
-The device names a target: CPU and REFERENCE are NumPy, WEBGPU and GPU the best WebGPU adapter. So
-`onnx.backend.test`, or anyone's tests, can drive every target that CPython has. A device is opened
-once in a process.
+The device names a target: CPU and REFERENCE are NumPy, WEBGPU and GPU the best WebGPU adapter, WASM
+the CPU by kernels in Wasm. So `onnx.backend.test`, or anyone's tests, can drive every target that
+CPython has. A device is opened once in a process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .runtime.onnx import Files, OnnxSession
 
 TARGETS: dict[str, Target] = {
     "CPU": "reference", "REFERENCE": "reference", "GPU": "webgpu", "WEBGPU": "webgpu",
-    "AUTO": "auto",
+    "WASM": "wasm", "AUTO": "auto",
 }  # fmt: skip
 _devices: dict[Target, Device] = {}
 

@@ -68,6 +68,22 @@ def test_threads_end_with_the_device() -> None:
     assert threading.active_count() == before
 
 
+def test_memory_goes_with_the_device() -> None:
+    """At once: gigabytes do not wait for a garbage collector."""
+    for threads in (1, 2):
+        for _ in range(8):
+            device = WasmDevice(read, threads=threads)
+            memory, store = device.instance.memory, device.instance.store
+            device.clear(device.take(1 << 30), 1 << 20)
+            asyncio.run(device.close())
+            for gone in (memory, store):
+                with pytest.raises(ValueError, match="closed"):
+                    gone.ptr()  # type: ignore[union-attr]
+            with pytest.raises(DeviceLostError, match="closed"):
+                device.run(0, 0)
+            asyncio.run(device.close())
+
+
 def test_memory_is_given_back() -> None:
     device = WasmDevice(read, threads=1)
     plan = compile_plan({"main": turned(3000)}, {}, device.facts)

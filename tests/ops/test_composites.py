@@ -276,6 +276,20 @@ def test_quantized_gather(seed: int, bits: int) -> None:
 
 
 @SEEDS
+@pytest.mark.parametrize("activation", ["", "relu"])
+def test_quantized_linear(seed: int, activation: str) -> None:
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(-127, 128, (5, 12)).astype(np.int8)
+    scale = rng.uniform(0.01, 0.1, (5, 1)).astype(np.float32)
+    bias = rng.normal(size=5).astype(np.float32) if seed % 2 else None
+    x = rng.normal(size=(2, 3, 12)).astype(np.float32)
+    case = Case(x=x, codes=codes, scale=scale, bias=bias)
+    (got,) = case.run("quantized_linear", activation=activation)
+    wanted = x @ (codes * scale.astype(np.float64)).T + (0 if bias is None else bias)
+    _close(got, np.maximum(wanted, 0) if activation else wanted)
+
+
+@SEEDS
 def test_mark_seen(seed: int) -> None:
     rng = np.random.default_rng(seed)
     seen = rng.integers(0, 2, 17).astype(np.uint32)

@@ -13,6 +13,7 @@ from edgewise.dtypes import DType
 from edgewise.errors import NoDeviceError
 from edgewise.host.base import Weights
 from edgewise.host.native import NativeDevice, NativeExecutable
+from edgewise.host.wasm import wasm_facts
 from edgewise.runtime import golden
 from edgewise.runtime.variant import candidates, choose
 from edgewise.store.folder import Folder
@@ -80,6 +81,12 @@ def test_this_device_passes(activation: DType, fallback: bool) -> None:
     device.facts = facts(device, fallback=fallback)
     code = golden.plan(device, activation, device.facts.features)
     assert asyncio.run(golden.check(device, code, activation)) is None
+
+
+def test_wasm_computes_in_float32_alone(tmp_path: Any) -> None:
+    facts = wasm_facts("threads", 2)
+    assert [str(v) for v in candidates(facts, "auto")] == ["float32"]
+    assert candidates(facts, "float16") == []
 
 
 def test_wrong_float16_falls_to_float32(tmp_path: Any) -> None:

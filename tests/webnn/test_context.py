@@ -61,6 +61,16 @@ def test_results_have_the_operands_own_type(ml: ML, target: str, dtype: str) -> 
     context.destroy()
 
 
+def test_a_context_on_wasm(ml: ML) -> None:
+    context = ml.create_context(target="wasm")
+    assert (context.target, context.accelerated) == ("wasm", False)
+    builder = context.create_graph_builder()
+    graph = builder.build({"y": builder.transpose(builder.input("x", [2, 3], "int8"))})
+    x = np.array([[1, -2, 3], [4, 5, -128]], np.int8)
+    np.testing.assert_array_equal(context.compute(graph, {"x": x})["y"], x.T)
+    context.destroy()
+
+
 def test_symbolic_sizes(context: MLContext) -> None:
     builder = context.create_graph_builder()
     operand = builder.input("x", [builder.symbol("batch", 4), 2], "float32")

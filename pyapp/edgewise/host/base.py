@@ -16,7 +16,7 @@ from ..store.progress import Progress
 from ..targets.device import DeviceFacts
 
 T = TypeVar("T")
-Target = Literal["webgpu", "reference", "webnn"]
+Target = Literal["webgpu", "wasm", "reference", "webnn"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,10 @@ class CPythonHost:
                                 fix="choose target 'webgpu' or 'reference'")  # fmt: skip
         if target == "reference":
             return reference_device(self._object)
+        if target == "wasm":
+            from .wasm import WasmDevice
+
+            return WasmDevice(self._object)
         try:
             from .native import NativeDevice
 

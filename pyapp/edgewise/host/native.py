@@ -6,7 +6,6 @@ arrive, and runs steps. Several decode steps are submitted before the first toke
 
 from __future__ import annotations
 
-import asyncio
 import struct
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -19,7 +18,8 @@ import wgpu
 from ..errors import DeviceLostError, HostError, InputError, NoDeviceError
 from ..plan.plan import SLOT_STRIDE, SLOTS, Plan, Step, from_json
 from ..targets.device import DeviceFacts
-from .base import Executable, GenerateRequest, T, Weights
+from .base import Executable, GenerateRequest, Weights
+from .blocking import in_thread
 from .native_memory import Memory
 from .segments import Read, SegmentReader
 
@@ -247,7 +247,7 @@ class NativeExecutable:
         size = at.nbytes if nbytes is None else min(-(-nbytes // 4) * 4, at.nbytes)
         buffer = self._buffers[at.buffer]
         # in a thread: waiting for the GPU holds no event loop, and wgpu looks for none
-        data = await _in_thread(lambda: self._device.queue.read_buffer(buffer, at.offset, size))
+        data = await in_thread(lambda: self._device.queue.read_buffer(buffer, at.offset, size))
         return bytes(data)
 
     async def clear(self, name: str) -> None:
@@ -291,7 +291,7 @@ class NativeExecutable:
                 past += n
                 submitted += n
             read = pending.popleft()
-            tokens_out = await _in_thread(partial(_take, read))
+            tokens_out = await in_thread(partial(_take, read))
             taken += len(tokens_out)
             stop = next((i for i, t in enumerate(tokens_out) if t in request.stop_ids), None)
             yield tokens_out if stop is None else tokens_out[: stop + 1]
@@ -365,16 +365,6 @@ def _live() -> Iterator[None]:
     except wgpu.GPUError as exc:
         kind = DeviceLostError if "lost" in str(exc) else HostError
         raise kind("the GPU device", got=str(exc), need="a live device") from exc
-
-
-async def _in_thread(work: Callable[[], T]) -> T:
-    """What `work` gives. Cancelled, it still ends first: `close` may destroy what it reads."""
-    running = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        raise
 
 
 def _take(pending: tuple[Any, int]) -> list[int]:

@@ -7,11 +7,11 @@ over decode steps. Waiting is async: steps run in a thread.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import struct
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import wasmtime
@@ -21,6 +21,7 @@ from ..plan.plan import Binding, Count, Plan, Step, from_json
 from ..targets.device import DeviceFacts
 from .arena import Arena
 from .base import Executable, GenerateRequest, Weights
+from .blocking import in_thread
 from .held import Held
 from .segments import Read, SegmentReader
 from .wasm_threads import (
@@ -92,7 +93,7 @@ class WasmDevice:
 
     def clear(self, address: int, nbytes: int) -> None:
         """Zero bytes of the memory."""
-        self.write(address, bytes(nbytes))
+        self.instance.clear(address, nbytes)
 
     def run(self, steps: int, n: int) -> None:
         """Run records in the memory.
@@ -130,7 +131,9 @@ class WasmDevice:
 
     async def close(self) -> None:
         """Let the threads and the memory go."""
-        await asyncio.to_thread(self._helpers.close)
+        self._lost = "a device that was closed"
+        await in_thread(self._helpers.close)
+        self.instance.close()
 
 
 class _Program(NamedTuple):
@@ -244,7 +247,7 @@ class WasmExecutable:
                 self._device.write(at, piece)
                 at += len(piece)
             program = self._record(weight.steps)
-            await asyncio.to_thread(self._run, program, {})
+            await in_thread(partial(self._run, program, {}))
             self._free(self._own[-1])
             done += weight.nbytes
             on_progress(done, total)
@@ -281,7 +284,7 @@ class WasmExecutable:
 
     async def run(self, program: str, bindings: Mapping[str, int]) -> None:
         """Run one program once."""
-        await asyncio.to_thread(self._run, self._programs[program], bindings)
+        await in_thread(partial(self._run, self._programs[program], bindings))
 
     def _run(self, program: _Program, bindings: Mapping[str, int]) -> None:
         with self._device.lock:

@@ -119,6 +119,16 @@ class Instance:
             pointer, n = self.memory.data_ptr(self.store), self.memory.data_len(self.store)
         return ctypes.cast(pointer, ctypes.POINTER(ctypes.c_ubyte * n)).contents
 
+    def clear(self, address: int, nbytes: int) -> None:
+        """Zero bytes of the memory."""
+        ctypes.memset(ctypes.addressof(self.bytes()) + address, 0, nbytes)
+
+    def close(self) -> None:
+        """Let the memory go now: gigabytes do not wait for a garbage collector."""
+        self.store.close()
+        if isinstance(self.memory, wasmtime.SharedMemory):
+            self.memory.close()
+
     def grow(self, nbytes: int) -> int:
         """Make the memory longer by at least `nbytes`; by how much. Raises QuotaError."""
         pages = -(-nbytes // PAGE)

@@ -15,6 +15,8 @@ from .precision import F32, as_type, widened
 from .shape import need
 
 CODES = frozenset({DType.UINT4, DType.INT8})
+INT8 = frozenset({DType.INT8})
+ACTIVATIONS = ("", "relu", "gelu")
 NORM_ATTRS = (Param("eps", "float", 0.0), Param("dtype", "dtype"))
 
 
@@ -77,6 +79,31 @@ def _matmul_decomposed(
     if residual is not None:
         out = b.add(widened(b, residual), out)
     return as_type(b, out, dtype)
+
+
+def _linear(
+    x: Value, codes: Value, scale: Value, bias: Value | None, *, activation: str
+) -> list[Type]:
+    known = len(codes.shape) == 2 and all(isinstance(dim, int) for dim in codes.shape)
+    need(known and codes.shape[1] != 0, "codes", codes, "[N, K] in integers")
+    n, k = codes.shape
+    need(len(x.shape) > 1 and x.shape[-1] == k, "input 'x'", x, f"[..., M, K] of {codes}")
+    need(scale.shape == (n, 1), "scale", scale, f"[N, 1] of {codes}")
+    need(bias is None or bias.shape == (n,), "bias", bias, f"[N] of {codes}")
+    need(activation in ACTIVATIONS, "activation", activation, f"one of {ACTIVATIONS}")
+    return [(x.dtype, (*x.shape[:-1], n))]
+
+
+def _linear_decomposed(
+    b: Builder, x: Value, codes: Value, scale: Value, bias: Value | None, *, activation: str
+) -> Value:
+    weight = b.transpose(b.mul(b.cast(codes, F32), scale), (1, 0))
+    out: Value = b.matmul(x, weight)
+    if bias is not None:
+        out = b.add(out, bias)
+    if activation == "relu":
+        out = b.relu(out)
+    return b.gelu(out) if activation == "gelu" else out
 
 
 def _swiglu(
@@ -173,6 +200,14 @@ register(Op(
     "quantizedMatmul",
     (In("x", FLOATS), *_weight(), NORM, In("residual", FLOATS, optional=True)),
     _matmul, attrs=NORM_ATTRS, decompose=_matmul_decomposed,
+))  # fmt: skip
+
+# For layers whose weights have one scale a row: a kernel may quantise x too, each row by itself.
+register(Op(
+    "quantizedLinear",
+    (In("x", FLOAT32), In("codes", INT8), In("scale", FLOAT32),
+     In("bias", FLOAT32, optional=True)),
+    _linear, attrs=(Param("activation", "str", ""),), decompose=_linear_decomposed,
 ))  # fmt: skip
 
 register(Op(

@@ -27,7 +27,7 @@ from .compiling import Compiled
 from .external import externalise
 from .static import StaticShapes
 
-Target = Literal["auto", "webgpu", "reference", "webnn"]
+Target = Literal["auto", "webgpu", "wasm", "reference", "webnn"]
 
 
 @dataclass(frozen=True, slots=True)

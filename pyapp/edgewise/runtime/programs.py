@@ -99,6 +99,7 @@ def _name(manifest: Manifest, facts: DeviceFacts, variant: Variant, max_context:
         "fallback": facts.fallback,
         "subgroups": facts.subgroup_min,
         "limits": [facts.limits.get(name) for name in LIMITS],
+        "features": sorted(facts.features) if facts.target == "wasm" else None,
         "variant": str(variant),
         "context": max_context,
     }

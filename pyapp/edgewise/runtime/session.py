@@ -21,7 +21,7 @@ from ..errors import (
     InputError,
     StoreError,
 )
-from ..host.base import Device, Executable, GenerateRequest, Host, WeightFile
+from ..host.base import Device, Executable, GenerateRequest, Host, Target, WeightFile
 from ..store import progress as store_progress
 from ..store.download import download
 from ..store.manifest import Manifest
@@ -76,6 +76,7 @@ class Session:
         self,
         host: Host,
         manifest: Manifest,
+        target: Target | None,
         max_context: int,
         device: Device,
         executable: Executable,
@@ -83,7 +84,8 @@ class Session:
         report: Report,
     ) -> None:
         self.report = report
-        self._host, self._manifest, self._max_context = host, manifest, max_context
+        self._host, self._manifest, self._target = host, manifest, target
+        self._max_context = max_context
         self._device, self._executable, self._plan = device, executable, plan
         self._tokens: list[int] = []  # those whose keys and values the state holds
 
@@ -93,17 +95,20 @@ class Session:
         host: Host,
         manifest: Manifest,
         *,
+        target: Target | None = None,
         precision: Precision = "auto",
         max_context: int = 2048,
         on_progress: Callable[[Progress], None] = lambda progress: None,
     ) -> Session:
-        """Bring a model onto this machine's device. URLs in `manifest` are absolute.
+        """Bring a model onto this machine's device for `target`, or its best one.
+
+        URLs in `manifest` are absolute.
 
         Raises NoDeviceError, UnsupportedError, PlanError before any weight is downloaded;
         QuotaError, DownloadError, HashMismatchError, StoreError; DeviceLostError.
         """
         max_context = min(max_context, manifest.demands.context)
-        device = await host.open_device()
+        device = await host.open_device(target)
         try:
             on_progress(Progress("check", 0, 0, 0.0, None))
             choice = await choose(host.store, device, precision)
@@ -119,7 +124,7 @@ class Session:
             raise
         report = _report(device, choice, plan_ms, made.from_store, host.clock() - start, executable)
         debug.say(debug.TIMINGS, "session", str(report))
-        return cls(host, manifest, max_context, device, executable, made.plan, report)
+        return cls(host, manifest, target, max_context, device, executable, made.plan, report)
 
     async def generate(
         self,
@@ -213,7 +218,7 @@ class Session:
         if sampling.repetition_penalty != 1.0:
             await self._executable.write("seen", self._seen(prompt))
         # On a CPU a step takes long: hand over each token, and waste no step after the last.
-        slow = self._device.facts.fallback
+        slow = self._device.facts.fallback or self._device.facts.target == "wasm"
         return GenerateRequest(
             tokens=tuple(prompt[past:]),
             past=past,
@@ -234,7 +239,7 @@ class Session:
     async def _rebuild(self) -> None:
         """A new device with the same plan; the state is empty again."""
         debug.say(debug.TIMINGS, "session", "device lost: rebuilding")
-        self._device = await self._host.open_device()
+        self._device = await self._host.open_device(self._target)
         self._executable = await _load(
             self._host, self._manifest, self._device, self._plan, lambda progress: None
         )

@@ -58,6 +58,8 @@ async def choose(store: ObjectStore, device: Device, precision: Precision) -> Ch
 
 def candidates(facts: DeviceFacts, precision: Precision) -> list[Variant]:
     """What the device might do, best first."""
+    if facts.target == "wasm":  # float16 would be converted on each load and each store
+        return [] if precision == "float16" else [Variant(DType.FLOAT32, NONE)]
     subgroups = facts.features & {"subgroups"} if not facts.fallback else NONE
     half = Variant(DType.FLOAT16, subgroups | {"shader-f16"})
     found = [Variant(DType.FLOAT32, subgroups)]
@@ -74,6 +76,8 @@ def _declined(facts: DeviceFacts, precision: Precision) -> list[tuple[str, str]]
     """Why float16 is not even tried."""
     if precision == "float32":
         return []
+    if facts.target == "wasm":
+        return [("float16", "the kernels for the CPU compute in float32")]
     if "shader-f16" not in facts.features:
         return [("float16", "the device has no shader-f16")]
     if facts.fallback and precision == "auto":

@@ -90,7 +90,7 @@ async def embed(
     texts   each is cut to what the model reads at most (256 tokens for all-MiniLM-L6-v2).
     model   address of its manifest, as `edgewise pack FOLDER` writes it: a URL or a path.
     policy  "auto" and "local" both run here; "server" is refused, since no server embeds yet.
-    target  "webgpu", "webnn" or "reference"; the best device of this machine unless given.
+    target  "webgpu", "wasm", "webnn" or "reference"; the best device of this machine unless given.
     host    this machine unless given.
 
     Returns float32 [texts, hidden]: a NumPy array, or a list of `array('f')` without NumPy.

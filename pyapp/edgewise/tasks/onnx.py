@@ -39,7 +39,7 @@ async def open_model(
 
     model   the address of a manifest that `edgewise pack model.onnx` wrote, a URL or a path; the
             path of an ONNX file; or files in memory by their names, one of which ends in .onnx.
-    target  "webgpu", "webnn" or "reference"; the best device of this machine unless given.
+    target  "webgpu", "wasm", "webnn" or "reference"; the best device of this machine unless given.
 
     Raises  UnsupportedError that names every operator that is not ours, before a weight is
             downloaded; FormatError, InputError, NoDeviceError, DownloadError, QuotaError,

@@ -39,13 +39,13 @@ class MLContext:
 
     @property
     def target(self) -> str:
-        """What it runs on: "reference", "webgpu" or "webnn"."""
+        """What it runs on: "reference", "webgpu", "wasm" or "webnn"."""
         return self._device.facts.target
 
     @property
     def accelerated(self) -> bool:
         """Whether the device is a GPU or NPU, and not software that stands in for one."""
-        return self.target != "reference" and not self._device.facts.fallback
+        return self.target not in ("reference", "wasm") and not self._device.facts.fallback
 
     def create_graph_builder(self) -> MLGraphBuilder:
         """A new builder; each builds one graph."""

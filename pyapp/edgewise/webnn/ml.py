@@ -7,7 +7,7 @@ from ..host.base import Host, Target
 from ..host.current import current
 from .context import MLContext
 
-TARGETS = ("reference", "webgpu", "webnn")
+TARGETS = ("reference", "webgpu", "wasm", "webnn")
 DEVICE_TYPES = ("auto", "cpu", "gpu", "npu")
 POWER_PREFERENCES = ("default", "high-performance", "low-power")
 
@@ -27,8 +27,8 @@ class ML:
     ) -> MLContext:
         """A context on a device.
 
-        target            "reference" (NumPy, the definition), "webgpu", or "webnn" (the browser's
-                          own); None chooses by the hints below
+        target            "reference" (NumPy, the definition), "webgpu", "wasm" (the CPU), or
+                          "webnn" (the browser's own); None chooses by the hints below
         device_type       "cpu": the reference; "auto", "gpu", "npu": the best device there is
         power_preference  kept for `MLContext.power_preference`, without effect
         accelerated       False is as device_type "cpu"

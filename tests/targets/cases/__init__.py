@@ -7,7 +7,7 @@ workgroup or a vector beyond what an operator demands.
 
 from __future__ import annotations
 
-from tests.targets.cases import dense, llm, rows
+from tests.targets.cases import dense, int8, llm, rows
 from tests.targets.cases.base import Array, Case, check
 
 __all__ = ["Array", "Case", "all_cases", "check"]
@@ -15,5 +15,5 @@ __all__ = ["Array", "Case", "all_cases", "check"]
 
 def all_cases() -> list[Case]:
     """Every case, in a fixed order."""
-    families = (*llm.MAKERS, *dense.MAKERS, *rows.MAKERS)
+    families = (*llm.MAKERS, *int8.MAKERS, *dense.MAKERS, *rows.MAKERS)
     return [case for make in families for case in make()]

@@ -47,19 +47,19 @@ class BrowserHost:
             return reference_device(self._object)
         if target == "webnn":
             return await self._open_webnn()
-        return await self._open_webgpu()
+        return await self._open(self._shims.wasm if target == "wasm" else self._shims.webgpu)
 
-    async def _open_webgpu(self) -> BrowserDevice:
-        opened = await answer(self._shims.webgpu.open())
+    async def _open(self, shim: Any) -> BrowserDevice:
+        opened = await answer(shim.open())
         facts = DeviceFacts.from_dict(facts_of(opened.facts))
-        return BrowserDevice(self._shims.webgpu, self._shims.file, opened.handle, facts)
+        return BrowserDevice(shim, self._shims.file, opened.handle, facts)
 
     async def _open_webnn(self) -> PartsDevice:
         """WebNN, helped by a GPU, else by the reference, else by a GPU in software."""
         opened = await answer(self._shims.webnn.open("gpu", probes()))
         others: list[Device] = []
         with suppress(NoDeviceError):
-            others.append(await self._open_webgpu())
+            others.append(await self._open(self._shims.webgpu))
         with suppress(NoDeviceError):
             others.append(reference_device(self._object))
         others.sort(key=lambda device: (device.facts.fallback, device.facts.target))

@@ -18,15 +18,27 @@ from ...plan.plan import Binding, Plan, Slot
 from ..device import DeviceFacts
 from ..places import Tensor
 from ..program import Shared, homes_of, places_of, users_of, values_of
-from . import lower_view
+from . import lower_gemm, lower_gemm8, lower_rows, lower_sample, lower_view, lower_window
 from .emit import Program
 from .weights import Weights
 
 Lowering = Callable[[Program, Node], None]
 
 LOWERINGS: dict[str, Lowering] = {
+    "matmul": lower_gemm.matmul,
     "transpose": lower_view.transpose,
     "reshape": lower_view.reshape,
+    **dict.fromkeys(lower_rows.REDUCTIONS, lower_rows.reduce),
+    **dict.fromkeys(("argMin", "argMax"), lower_rows.arg),
+    "cumulativeSum": lower_rows.cumulative_sum,
+    "softmax": lower_rows.softmax,
+    "layerNormalization": lower_rows.layer_normalization,
+    "instanceNormalization": lower_rows.instance_normalization,
+    **dict.fromkeys(lower_window.WHOLE, lower_window.pool),
+    "resample2d": lower_window.resample2d,
+    "quantizedLinear": lower_gemm8.quantized_linear,
+    "markSeen": lower_sample.mark_seen,
+    "sample": lower_sample.sample,
 }
 
 KNOWN = frozenset(LOWERINGS)

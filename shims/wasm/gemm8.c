@@ -1,0 +1,172 @@
+// gemm8.c   y = act(x Wᵀ + bias), W in 8 bits with a scale for each of its rows, x quantised on the way
+// shapes    x [M, K] float32, W [N, K] int8, y [M, N] float32; any sizes, K not 0
+// items     quantise8: tiles of 4 rows of x; gemm8: panels of 8 columns of y
+// method    A row of x becomes codes of 7 bits over its own range: x ≈ low + step * code. Seven, not
+//           eight: then a product of two bytes and its neighbour's fit 16 bits together, and one
+//           instruction makes 16 products. What `low` adds is low * (the sum of W's row).
+//           Sums are of integers, the rest rounds alike everywhere: all modules give the same y,
+//           but for act.
+#include "math.h"
+
+#define ROWS 4     // of x in a tile
+#define COLUMNS 8  // of y in a tile: rows of W in a panel
+#define BLOCK 64   // rows of x that meet all panels while they are in the second cache
+#define LEVELS 127.0f
+
+enum { PLAIN = 0, RELU = 1, GELU = 2 };
+
+// Up to four floats from p; zeros for what is past `n`.
+INLINE v128 load_some(const f32 *p, u32 n) {
+  if (n >= 4) return load(p);
+  f32 some[4] = {0, 0, 0, 0};
+  for (u32 i = 0; i < n; i++) some[i] = p[i];
+  return load(some);
+}
+
+INLINE void range_of(const f32 *x, u32 k, f32 *low, f32 *high) {
+  v128 least4 = wasm_f32x4_splat(x[0]), most4 = least4;
+  u32 i = 0;
+  for (; i + 4 <= k; i += 4) {
+    v128 v = load(x + i);
+    least4 = wasm_f32x4_min(least4, v);  // which NaN goes through
+    most4 = wasm_f32x4_pmax(most4, v);
+  }
+  for (; i < k; i++) {
+    least4 = wasm_f32x4_min(least4, wasm_f32x4_splat(x[i]));
+    most4 = wasm_f32x4_pmax(most4, wasm_f32x4_splat(x[i]));
+  }
+  least4 = wasm_f32x4_min(least4, wasm_i32x4_shuffle(least4, least4, 2, 3, 0, 1));
+  most4 = wasm_f32x4_pmax(most4, wasm_i32x4_shuffle(most4, most4, 2, 3, 0, 1));
+  *low = wasm_f32x4_extract_lane(wasm_f32x4_min(least4, wasm_i32x4_shuffle(least4, least4, 1, 0, 3, 2)), 0);
+  *high = wasm_f32x4_extract_lane(wasm_f32x4_pmax(most4, wasm_i32x4_shuffle(most4, most4, 1, 0, 3, 2)), 0);
+}
+
+// The codes of four floats, in 32 bits each.
+INLINE v128 codes_of(v128 x, v128 low, v128 per_step) {
+  v128 steps = wasm_f32x4_mul(wasm_f32x4_sub(x, low), per_step);
+  return wasm_v128_and(wasm_f32x4_add(steps, F(MAGIC)), I(127));
+}
+
+// bindings  0 x, 1 codes [M / 4][K / 4][4 rows][4], 2 ranges [M][step, low]
+// numbers   3 M, 4 K
+KERNEL(quantise8) {
+  u32 rows = a[3], k = a[4], groups = (k + 3) / 4;
+  for (u32 tile = begin; tile < end; tile++) {
+    const f32 *x[ROWS];
+    v128 low[ROWS], per_step[ROWS];
+    for (u32 r = 0; r < ROWS; r++) {
+      u32 row = least(tile * ROWS + r, rows - 1);  // the last one again where there is none
+      f32 from, to;
+      x[r] = PTR(const f32, 0) + row * k;
+      range_of(x[r], k, &from, &to);
+      f32 size = to - from;
+      low[r] = wasm_f32x4_splat(from);
+      per_step[r] = wasm_f32x4_splat(size > 0 ? LEVELS / size : 0);
+      f32 *range = PTR(f32, 2) + 2 * (tile * ROWS + r);
+      range[0] = size / LEVELS;
+      range[1] = from;
+    }
+    u8 *codes = PTR(u8, 1) + tile * groups * 16;
+    for (u32 i = 0; i < k; i += 4, codes += 16) {
+      v128 c[ROWS];
+      for (u32 r = 0; r < ROWS; r++) c[r] = codes_of(load_some(x[r] + i, k - i), low[r], per_step[r]);
+      store(codes, wasm_u8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4(c[0], c[1]),
+                                           wasm_i16x8_narrow_i32x4(c[2], c[3])));
+    }
+  }
+}
+
+// sum += four products of each of four rows of W: w has 4 x 4 bytes, x the same four 4 times
+INLINE v128 dot(v128 w, v128 x, v128 sum) {
+#ifdef __wasm_relaxed_simd__
+  v128 pairs = wasm_i16x8_relaxed_dot_i8x16_i7x16(w, x);
+  return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(pairs, wasm_i16x8_const_splat(1)));
+#else
+  v128 wide = wasm_i16x8_extend_low_i8x16(x);
+  v128 first = wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16(w), wide);
+  v128 last = wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(w), wide);
+  sum = wasm_i32x4_add(sum, wasm_i32x4_shuffle(first, last, 0, 2, 4, 6));
+  return wasm_i32x4_add(sum, wasm_i32x4_shuffle(first, last, 1, 3, 5, 7));
+#endif
+}
+
+INLINE void multiply(const u8 *codes, const i8 *panel, u32 groups, v128 sums[ROWS][2]) {
+  for (u32 r = 0; r < ROWS; r++) sums[r][0] = sums[r][1] = I(0);
+  for (u32 g = 0; g < groups; g++, codes += 16, panel += 32) {
+    v128 w0 = load(panel), w1 = load(panel + 16);
+#pragma unroll
+    for (u32 r = 0; r < ROWS; r++) {
+      v128 x = wasm_v128_load32_splat(codes + 4 * r);
+      sums[r][0] = dot(w0, x, sums[r][0]);
+      sums[r][1] = dot(w1, x, sums[r][1]);
+    }
+  }
+}
+
+// What a panel's four columns have in common: see gemm8.
+typedef struct {
+  v128 sums, scale, bias;
+} Columns;
+
+INLINE Columns columns_of(const u32 *a, u32 first) {
+  u32 n = a[8] > first ? a[8] - first : 0;
+  v128 bias = a[10] ? load_some(PTR(const f32, 5) + first, n) : F(0.0f);
+  return (Columns){load(PTR(const f32, 3) + first), load_some(PTR(const f32, 4) + first, n), bias};
+}
+
+INLINE v128 finished(v128 sum, Columns c, const f32 *range, u32 act) {
+  v128 y = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(sum), splat(range));
+  y = wasm_f32x4_add(y, wasm_f32x4_mul(c.sums, splat(range + 1)));
+  y = wasm_f32x4_add(wasm_f32x4_mul(y, c.scale), c.bias);
+  if (act == GELU) return gelu4(y);
+  return act == RELU ? wasm_f32x4_max(y, F(0.0f)) : y;
+}
+
+// Writes a tile, but for what is outside of y.
+INLINE void write(const u32 *a, u32 row, u32 column, v128 sums[ROWS][2], Columns low, Columns high) {
+  u32 n = a[8], rows = least(ROWS, a[7] - row);
+  for (u32 r = 0; r < rows; r++) {
+    const f32 *range = PTR(const f32, 1) + 2 * (row + r);
+    f32 out[COLUMNS], *y = PTR(f32, 6) + (row + r) * n + column;
+    f32 *to = column + COLUMNS <= n ? y : out;
+    store(to, finished(sums[r][0], low, range, a[11]));
+    store(to + 4, finished(sums[r][1], high, range, a[11]));
+    if (to == out) for (u32 i = 0; column + i < n; i++) y[i] = out[i];
+  }
+}
+
+// bindings  0 codes, 1 ranges, 2 panels [N / 8][K / 4][8][4], 3 sums of W's rows, 4 scale [N],
+//           5 bias [N], 6 y
+// numbers   7 M, 8 N, 9 K / 4, 10 whether there is a bias, 11 act
+KERNEL(gemm8) {
+  u32 rows = a[7], groups = a[9];
+  for (u32 row = 0; row < rows; row += BLOCK)
+    for (u32 panel = begin; panel < end; panel++) {
+      Columns low = columns_of(a, panel * COLUMNS), high = columns_of(a, panel * COLUMNS + 4);
+      for (u32 r = row; r < least(row + BLOCK, rows); r += ROWS) {
+        v128 sums[ROWS][2];
+        multiply(PTR(const u8, 0) + r * groups * 4, PTR(const i8, 2) + panel * groups * 32, groups, sums);
+        write(a, r, panel * COLUMNS, sums, low, high);
+      }
+    }
+}
+
+// bindings  0 whole rows of W [rows, K], 1 panels, 2 sums; the last panel is filled up with zeros
+// numbers   3 rows, 4 K
+// items     panels
+KERNEL(pack8) {
+  u32 rows = a[3], k = a[4], groups = (k + 3) / 4;
+  for (u32 panel = begin; panel < end; panel++)
+    for (u32 c = 0; c < COLUMNS; c++) {
+      u32 row = panel * COLUMNS + c;
+      const i8 *w = PTR(const i8, 0) + row * k;
+      i8 *to = PTR(i8, 1) + panel * groups * 32 + c * 4;
+      i32 sum = 0;
+      for (u32 i = 0; i < groups * 4; i++) {
+        i8 code = row < rows && i < k ? w[i] : 0;
+        to[i / 4 * 32 + i % 4] = code;
+        sum += code;
+      }
+      PTR(f32, 2)[row] = (f32)sum;
+    }
+}

@@ -1,0 +1,25 @@
+"""The W3C vectors on the Wasm target, through wasmtime, by the suite's own tolerances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.targets.vectors import Vector, vectors
+from tests.targets.wasm import Devices, close, has_kernels, open_devices, run_all
+
+CASES = [case for case in vectors() if has_kernels(case.graph)]
+
+
+@pytest.fixture(scope="module")
+def devices() -> Iterator[Devices]:
+    made = open_devices()
+    yield made
+    close(made)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_vector(devices: Devices, case: Vector) -> None:
+    for name, outputs in run_all(devices, case.graph, case.inputs).items():
+        assert case.wrong(outputs) is None, name
