@@ -30,6 +30,7 @@ from bench.wasm import plans, report
 from bench.wasm.cases import LLM, OURS, SUITES, Engine, Suite, told
 from bench.wasm.engines import SOFTWARE_GPU, Running, Session, chromium
 from bench.wasm.machine import Load
+from tools import build_wasm
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT / ".cache" / "peers"
@@ -199,7 +200,9 @@ def arguments() -> Bench:
 def main() -> None:
     """Measure, and print the tables."""
     bench = arguments()
-    OUT.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(OUT, ignore_errors=True)  # a plan that is refused now may lie there
+    OUT.mkdir(parents=True)
+    build_wasm.main()
     bench.lines.parent.mkdir(parents=True, exist_ok=True)
     with bench.lines.open("w") as lines:
         measure(bench, lines)

@@ -30,7 +30,9 @@ export async function facts(query) {
 /** @param {Record<string, string>} query */
 export async function open(query) {
   const found = await facts(query);
-  told = await (await fetch(query.told)).json();
+  const answer = await fetch(query.told);
+  if (!answer.ok) throw new Error("no plan was made");
+  told = await answer.json();
   const weights = await joined(told.weights);
   const plan = await (await fetch(told.plan)).text();
   const start = performance.now();
