@@ -28,8 +28,8 @@ MODELS = ROOT / ".cache" / "models"
 DIRECTION = MODELS / "PP-OCRv4" / "ch_ppocr_mobile_v2.0_cls_infer.onnx"
 SILERO = MODELS / "silero-vad" / "silero_vad_op18_ifless.onnx"
 TARGETS = {
-    "chromium": ("webgpu", "reference"),
-    "firefox": ("webgpu",),
+    "chromium": ("webgpu", "wasm", "reference"),
+    "firefox": ("webgpu", "wasm"),
     "chromium_webnn": ("webnn", "webgpu"),
 }
 ALL = engines(*TARGETS)

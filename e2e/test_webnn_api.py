@@ -69,11 +69,12 @@ def check(made: dict[str, Any], wanted: dict[str, Any]) -> None:
 
 
 @EVERYWHERE
-@pytest.mark.parametrize("target", ["reference", "webgpu"])
+@pytest.mark.parametrize("target", ["reference", "webgpu", "wasm"])
 def test_a_script_moves_to_a_page(python: PythonPage, wanted: dict[str, Any], target: str) -> None:
     made = python.run(SCRIPT, target=target, x=X, **WEIGHTS)
     check(made, wanted)
-    assert made["held"] == made["planned"]
+    if target != "wasm":  # which holds the steps as well
+        assert made["held"] == made["planned"]
     print(made["report"])
 
 

@@ -5,6 +5,7 @@ through `edgewise.tasks.chat`, and holds the conversation. Parameters of its add
 
     model=URL       a manifest, or a .gguf file; default: the one that index.html names
     policy=WORD     auto (default), local (nothing you type leaves this page) or server
+    target=WORD     webgpu or wasm: what of this device may answer; default: the fastest
     server=URL      who answers when this device cannot; default: this site's own server
     tokens=N        the most tokens of an answer; default 256
     debug=1..4      what Edgewise tells the console: timings, graphs, kernels, plans
@@ -120,8 +121,8 @@ class ChatPage:
             stream = chat.stream([*messages, asked], max_new_tokens=limit)
             async with aclosing(stream) as pieces:
                 async for piece in pieces:
+                    self._opening.rest()  # a model may have had to be loaded, here or there
                     if not ids:
-                        self._opening.rest()  # a server may have had to load its model
                         self._view.text(f"{element}/note", "Answering…")
                     text += piece.text
                     ids += piece.token_ids
@@ -131,7 +132,7 @@ class ChatPage:
             self._busy(False)
         messages += [asked, {"role": "assistant", "content": text}]
         self._view.attribute(answer, "data-where", chat.where.where)
-        self._state(element, "done", report.figures(chat.stats, chat.where.where))
+        self._state(element, "done", report.figures(chat.stats, chat.where.where, chat.report))
 
     def _stop(self) -> None:
         """End the running answer; before there is one, give up what waits."""

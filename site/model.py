@@ -27,7 +27,7 @@ from view import View
 if TYPE_CHECKING:
     from edgewise.host.browser import BrowserHost
 
-TARGETS: tuple[Target, ...] = ("webgpu", "webnn", "reference")
+TARGETS: tuple[Target, ...] = ("webgpu", "webnn", "wasm", "reference")
 MAX_SEED, MAX_SIZE = 2**32 - 1, 1 << 24
 
 

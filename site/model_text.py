@@ -37,6 +37,7 @@ AGAIN = "Its data files may be given now, without the model."
 TARGETS = {
     "webgpu": "WebGPU",
     "webnn": "WebNN, the browser's own",
+    "wasm": "Wasm, on the processor",
     "reference": "NumPy",
 }
 REFERENCE = "the definition: exact and slow, on the processor"
@@ -122,6 +123,8 @@ def _steps(made: Report) -> tuple[str, str, str]:
         return "Dispatches", count, f"Of {made.plan.kernels} kernels."
     if made.facts.target == "webnn":
         return "Calls", count, "Of WebNN's builder, and dispatches where another device helps."
+    if made.facts.target == "wasm":
+        return "Steps", count, f"Of {made.plan.kernels} kernels, shared among the threads."
     return "Steps", count, "One operator after the other."
 
 

@@ -59,7 +59,8 @@ class Opening:
         if server is None and settings.policy != "local":
             server = await self._own_server()
         return await Chat.open(self._host, settings.model, policy=settings.policy, server=server,
-                               on_place=self._place, on_progress=self._progress)  # fmt: skip
+                               target=settings.target, on_place=self._place,
+                               on_progress=self._progress)  # fmt: skip
 
     def rest(self) -> None:
         """Nothing is being got ready any more."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PLACES = {
     "webgpu": "This device, WebGPU",
+    "wasm": "This device, Wasm on its processor",
     "reference": "This device, without a GPU",
     "server": "The server",
 }
@@ -61,7 +62,11 @@ def device_rows(facts: DeviceFacts | None, why: EdgewiseError | None) -> list[Ro
     if facts is None:
         reason = f"none: {why.what}" if why else "none"
         return [
-            Row("WebGPU", reason, "Runs the model on this device; without it, a server has to.")
+            Row(
+                "WebGPU",
+                reason,
+                "Without it the model runs on this device's processor, or a server.",
+            )
         ]
     limits = facts.limits
     return [
@@ -92,9 +97,11 @@ def page_rows(environment: Environment) -> list[Row]:
     ]  # fmt: skip
 
 
-def figures(stats: Stats, where: str) -> str:
+def figures(stats: Stats, where: str, session: Report | None = None) -> str:
     """What an answer took, in one line."""
     place = "on the server" if where == "server" else "on this device"
+    if session is not None and session.facts.target == "wasm":
+        place += f" ({session.facts.name})"  # threads come and go
     parts = [f"{stats.tokens} token{'s' if stats.tokens != 1 else ''}"]
     if stats.tokens_per_second:
         parts.append(f"{stats.tokens_per_second:.1f} tokens/s")
@@ -129,7 +136,7 @@ def session_rows(session: Report) -> list[Row]:
         Row("Precision", str(session.variant), _sentence(f"{session.reason}; {lost}".rstrip("; "))),
         Row("Plan", f"{session.plan_ms:.0f} ms", f"The model's kernels and memory, {source}."),
         Row("Model on the device", f"{size(session.device_nbytes)}, {_seconds(session.load_ms)}",
-            "Kernels compiled by the driver, and weights put in their layout."),
+            "Kernels made ready, and weights put in their layout."),
     ]  # fmt: skip
 
 

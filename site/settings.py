@@ -8,7 +8,9 @@ from typing import get_args
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 from edgewise.errors import InputError
+from edgewise.host.base import Target
 from edgewise.router.place import Policy
+from edgewise.router.probe import TARGETS
 
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 
@@ -19,6 +21,7 @@ class Settings:
 
     model: str
     policy: Policy = "auto"
+    target: Target | None = None
     server: str | None = None
     max_new_tokens: int = 256
     debug: int = 0
@@ -31,6 +34,7 @@ def parse(address: str, default_model: str) -> Settings:
     return Settings(
         model=urljoin(address, query.get("model", default_model)),
         policy=_policy(query.get("policy", "auto")),
+        target=_target(query.get("target")),
         server=urljoin(address, server) if server else None,
         max_new_tokens=_number(query, "tokens", 256, range(1, 100_000)),
         debug=_number(query, "debug", 0, range(5)),
@@ -42,6 +46,15 @@ def _policy(text: str) -> Policy:
         if policy == text:
             return policy
     raise _wrong("policy", text, f"one of {', '.join(POLICIES)}")
+
+
+def _target(text: str | None) -> Target | None:
+    if text is None:
+        return None
+    for target in TARGETS:
+        if target == text:
+            return target
+    raise _wrong("target", text, f"one of {', '.join(TARGETS)}")
 
 
 def _number(query: Mapping[str, str], name: str, default: int, allowed: range) -> int:

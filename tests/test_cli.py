@@ -102,10 +102,12 @@ def test_an_answer_from_a_server(tiny: TinyChat, server: Server) -> None:
     assert "server" in told.stderr
 
 
-def test_an_answer_from_this_machine(tiny: TinyChat, tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["reference", pytest.param("webgpu", marks=pytest.mark.gpu)])
+def test_an_answer_from_this_machine(tiny: TinyChat, tmp_path: Path, target: str) -> None:
     ask = {"role": "user", "content": "hi there"}
     told = edgewise("chat", "hi there", "--model", tiny.manifest, "--max-tokens", "8",
-                    "--policy", "local", EDGEWISE_STORE=str(tmp_path))  # fmt: skip
+                    "--policy", "local", "--target", target,
+                    EDGEWISE_STORE=str(tmp_path))  # fmt: skip
     assert told.exit_code == 0, told.output
     assert told.stdout == tiny.tokenizer.decode(tiny.greedy(tiny.prompt(ask), 8)) + "\n"
 
@@ -145,7 +147,8 @@ def test_the_debug_switch_brings_the_traceback(tmp_path: Path) -> None:
 def test_doctor_tells_of_every_adapter() -> None:
     told = edgewise("doctor")
     assert told.exit_code == 0, told.output
-    for fact in ("shader-f16", "subgroups", "largest buffer", "Store: "):
+    adapter, wasm = ("shader-f16", "subgroups", "largest buffer"), ("SIMD", "threads", "as wasm")
+    for fact in (*adapter, *wasm, "GB/s", "G/s", "Store: "):
         assert fact in told.stdout
 
 

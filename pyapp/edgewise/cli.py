@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 from rich.console import Console
@@ -28,7 +28,8 @@ from .router.place import Policy, megabytes
 if TYPE_CHECKING:
     import socket
 
-    from .host.base import Host
+    from .host.base import Host, Target
+    from .router.predict import Rates
     from .runtime.session import Progress as LoadProgress
     from .runtime.session import Sampling
     from .server.engine import OpenChat
@@ -40,6 +41,7 @@ FAILED = 2
 OUT, ERR = Console(highlight=False), Console(stderr=True, highlight=False)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
+TARGET = click.Choice(("webgpu", "wasm", "reference"))
 
 
 class Commands(click.Group):
@@ -74,15 +76,21 @@ def main() -> None:
 @main.command()
 @click.argument("model", type=click.Path(exists=True, path_type=Path))
 @click.option("-o", "--out", type=FOLDER, required=True, help="Where the manifest goes.")
-def pack(model: Path, out: Path) -> None:
+@click.option("--quantise", type=click.Choice(["int8"]),
+              help="Pack a variant with matrices in 8 bits.")  # fmt: skip
+def pack(model: Path, out: Path, quantise: Literal["int8"] | None) -> None:
     """Write the manifest of a GGUF file, an ONNX file or a Hugging Face folder of an encoder.
 
-    The weights themselves stay as they are.
+    The weights themselves stay as they are, unless --quantise writes a variant of them.
     """
     from .store.pack import pack as pack_model
 
-    written = pack_model(model, out)
+    written = pack_model(model, out, quantise)
     OUT.print(Text(str(written)))
+    lost = _read_manifest(written).quantised
+    if lost is not None:
+        ERR.print(f"{lost.matrices} matrices in 8 bits; error of the worst: "
+                  f"{lost.error_ppm / 1e4:.2f} % of its values (root mean square)")  # fmt: skip
 
 
 @main.command()
@@ -91,7 +99,15 @@ def pack(model: Path, out: Path) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--token", envvar="EDGEWISE_TOKEN", help="What clients must send as bearer token.")
-def serve(model: Path | None, site: Path | None, host: str, port: int, token: str | None) -> None:
+@click.option("--target", type=TARGET, help="Which engine runs the model; the fastest by default.")
+def serve(
+    model: Path | None,
+    site: Path | None,
+    host: str,
+    port: int,
+    token: str | None,
+    target: Target | None,
+) -> None:
     """Serve a model in OpenAI's form, a site, or both."""
     import uvicorn
 
@@ -104,7 +120,7 @@ def serve(model: Path | None, site: Path | None, host: str, port: int, token: st
         raise InputError("nothing to serve", need="--model MANIFEST, --site DIR, or both")
     engine = None
     if model is not None:
-        manifest, opener = _read_manifest(model), _opener(CPythonHost, str(model))
+        manifest, opener = _read_manifest(model), _opener(CPythonHost, str(model), target)
         engine = Engine(manifest.name, opener)
     app = create_app(engine, site=site, token=token)
     listener = _listen(host, port)
@@ -137,11 +153,13 @@ def _read_manifest(path: Path) -> Manifest:
         ) from None
 
 
-def _opener(make_host: Callable[[], Host], url: str) -> OpenChat:
+def _opener(make_host: Callable[[], Host], url: str, target: Target | None) -> OpenChat:
     async def open_chat(on_progress: Callable[[LoadProgress], None]) -> Chat:
         from .tasks.chat import Chat
 
-        return await Chat.open(make_host(), url, policy="local", on_progress=on_progress)
+        return await Chat.open(
+            make_host(), url, policy="local", target=target, on_progress=on_progress
+        )
 
     return open_chat
 
@@ -163,6 +181,7 @@ def _listen(host: str, port: int) -> socket.socket:
 @click.option("--model", help="A manifest, by path or URL.")
 @click.option("--server", help="Address of an Edgewise server, such as http://127.0.0.1:8000.")
 @click.option("--policy", type=click.Choice(get_args(Policy)), default="auto", show_default=True)
+@click.option("--target", type=TARGET, help="Which engine here; the fastest by default.")
 @click.option("--token", envvar="EDGEWISE_TOKEN", help="The server's bearer token.")
 @click.option("--max-tokens", default=256, show_default=True, type=click.IntRange(1))
 @click.option("--temperature", default=0.0, show_default=True, type=click.FloatRange(0, 2))
@@ -172,6 +191,7 @@ def chat(
     model: str | None,
     server: str | None,
     policy: Policy,
+    target: Target | None,
     token: str | None,
     max_tokens: int,
     temperature: float,
@@ -185,15 +205,14 @@ def chat(
     if model is None and policy != "server":
         raise InputError("no model", need="--model MANIFEST, or --server ADDRESS")
     sampling = Sampling(temperature=temperature, seed=seed)
-    asyncio.run(_answer(question, model or "", policy, server, token, max_tokens, sampling))
+    opening = {"policy": policy, "target": target, "server": server, "token": token}
+    asyncio.run(_answer(question, model or "", opening, max_tokens, sampling))
 
 
 async def _answer(
     question: str,
     model: str,
-    policy: Policy,
-    server: str | None,
-    token: str | None,
+    opening: dict[str, Any],
     max_tokens: int,
     sampling: Sampling,
 ) -> None:
@@ -201,14 +220,7 @@ async def _answer(
     from .tasks.chat import Chat
 
     with _bars() as bars:
-        chat = await Chat.open(
-            CPythonHost(),
-            model,
-            policy=policy,
-            server=server,
-            token=token,
-            on_progress=_reporter(bars),
-        )
+        chat = await Chat.open(CPythonHost(), model, **opening, on_progress=_reporter(bars))
     try:
         messages = [{"role": "user", "content": question}]
         pieces = chat.stream(messages, max_new_tokens=max_tokens, sampling=sampling)
@@ -260,22 +272,64 @@ def doctor() -> None:
 
     adapters = list_adapters()
     for backend, facts in adapters:
-        OUT.print(_adapter_table(backend, facts))
+        OUT.print(_table(f"{facts.name}, {backend}", _adapter_rows(facts)))
     if not adapters:
         OUT.print(
-            "No WebGPU adapter: models run on the NumPy reference, which is slow.\n"
-            "  fix: install a Vulkan driver (Debian: mesa-vulkan-drivers runs on the CPU)"
+            "No WebGPU adapter: models run on the CPU, by Wasm.\n"
+            "  fix: where there is a GPU, install its Vulkan driver"
         )
+    asyncio.run(_measure())
     OUT.print(f"Store: {default_store()}")
 
 
-def _adapter_table(backend: str, facts: DeviceFacts) -> Table:
-    table = Table(title=f"{facts.name}, {backend}", title_justify="left", title_style="bold")
+async def _measure() -> None:
+    """What the engines that run models do here, and what Wasm has."""
+    from .host.cpython import CPythonHost
+    from .router.measure import measure
+    from .router.probe import TARGETS
+
+    host = CPythonHost()
+    for target in TARGETS:
+        try:
+            device = await host.open_device(target)
+        except HostError as error:
+            print_error(error)
+            continue
+        try:
+            rows = _wasm_rows(device.facts) if target == "wasm" else []
+            rows += _speed_rows(await measure(host, device))
+            OUT.print(_table(f"{device.facts.name}, as {target}", rows))
+        except EdgewiseError as error:
+            print_error(error)
+        finally:
+            await device.close()
+
+
+def _table(title: str, rows: Sequence[tuple[str, str, str]]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
     for column in ("fact", "here", "what it is good for"):
         table.add_column(column)
-    for row in _adapter_rows(facts):
+    for row in rows:
         table.add_row(*row)
     return table
+
+
+def _wasm_rows(facts: DeviceFacts) -> list[tuple[str, str, str]]:
+    relaxed = "relaxed-simd" in facts.features
+    return [
+        ("SIMD", "128 bits, relaxed" if relaxed else "128 bits",
+         "relaxed: fused multiply-adds, dot products of 8-bit integers"),
+        ("threads", str(facts.limits["threads"]), "share each step of a model"),
+        ("memory", megabytes(facts.limits["maxBufferSize"]), "bounds a model and its state"),
+    ]  # fmt: skip
+
+
+def _speed_rows(rates: Rates) -> list[tuple[str, str, str]]:
+    return [
+        ("weights read", f"{rates.nbytes / 1e9:.2f} GB/s", "decoding: a token reads them all"),
+        ("multiply-adds", f"{rates.madds / 1e9:.1f} G/s", "reading a prompt"),
+        ("weights loaded", f"{rates.loaded / 1e9:.2f} GB/s", "opening a model"),
+    ]
 
 
 def _adapter_rows(facts: DeviceFacts) -> list[tuple[str, str, str]]:

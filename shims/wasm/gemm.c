@@ -9,11 +9,6 @@
 
 const f32 NOTHING = 0;
 
-INLINE v128 begin_with(Start s, u32 row, u32 column) {
-  const f32 *at = s.at + row * s.by_row;
-  return s.by_column ? load(at + column) : splat(at);
-}
-
 // clang reorders sums of an unrolled loop into chains, which wait for each other: it is not unrolled
 #define TILE(M, P)                                                                                \
   static __attribute__((noinline)) void tile_##M##x##P(                                           \
@@ -48,11 +43,6 @@ static void edge(Tile *tile, const f32 *a, u32 stride_a, const f32 *b, u32 k, co
   tile(a, stride_a, b, k, &(Start){first, PANEL, 1}, made, PANEL);
   for (u32 r = 0; r < rows; r++)
     for (u32 c = 0; c < columns; c++) to[r * stride + c] = made[PANEL * r + c];
-}
-
-static Start moved(Start s, u32 row, u32 column) {
-  s.at += row * s.by_row + column * s.by_column;
-  return s;
 }
 
 void multiply(const f32 *a, u32 stride_a, const f32 *b, u32 k, Start start, f32 *to, u32 stride,

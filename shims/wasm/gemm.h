@@ -16,6 +16,16 @@ typedef struct {
 
 extern const f32 NOTHING;  // 0
 
+INLINE v128 begin_with(Start s, u32 row, u32 column) {
+  const f32 *at = s.at + row * s.by_row;
+  return s.by_column ? load(at + column) : splat(at);
+}
+
+INLINE Start moved(Start s, u32 row, u32 column) {
+  s.at += row * s.by_row + column * s.by_column;
+  return s;
+}
+
 // to[r * stride + c] = start + sum of a[r * stride_a + i] * b[i * 8 + c], for rows x columns
 void multiply(const f32 *a, u32 stride_a, const f32 *b, u32 k, Start start, f32 *to, u32 stride,
               u32 rows, u32 columns);

@@ -108,6 +108,7 @@ KERNEL(normalize) {
     f32 *y = PTR(f32, 3) + first + at % o.inner;
     if (o.inner == 1) normalize_row(&o, x, y, at), at += 1;
     else if (left >= 16) normalize_columns(&o, x, y, at, 4, 4), at += 16;
-    else normalize_columns(&o, x, y, at, least(left, 4), 1), at += least(left, 4);
+    else if (left >= 4) normalize_columns(&o, x, y, at, 4, 1), at += 4;
+    else normalize_columns(&o, x, y, at, left, 1), at += left;
   }
 }

@@ -34,9 +34,7 @@ enum LAST { NOTHING, MEAN, ROOT, LOGARITHM };
     return v;                                                                         \
   }                                                                                   \
   INLINE name##_v name##_start(void) {                                                \
-    name##_v v;                                                                       \
-    for (u32 lane = 0; lane < name##_lanes; lane++) v[lane] = START;                  \
-    return v;                                                                         \
+    return (name##_v){} + (T)(START);                                                 \
   }                                                                                   \
   static T name##_row(const T *x, u32 n) {                                            \
     name##_v total = name##_start();                                                  \
@@ -50,10 +48,13 @@ enum LAST { NOTHING, MEAN, ROOT, LOGARITHM };
       total = FOLD(total, piece);                                                     \
     }                                                                                 \
     for (; i < n; i++) rest = FOLD(rest, EACH(x[i]));                                 \
+    if (n < name##_lanes) return rest;                                                \
+    T lanes[name##_lanes];                                                            \
+    __builtin_memcpy(lanes, &total, BYTES);                                           \
     for (u32 half = name##_lanes / 2; half; half /= 2)                                \
       for (u32 lane = 0; lane < half; lane++)                                         \
-        total[lane] = FOLD(total[lane], total[lane + half]);                          \
-    return FOLD(rest, total[0]);                                                      \
+        lanes[lane] = FOLD(lanes[lane], lanes[lane + half]);                          \
+    return FOLD(rest, lanes[0]);                                                      \
   }                                                                                   \
   static void name##_columns(const T *x, T *y, u32 n, u32 inner, u32 m) {             \
     u32 j = 0;                                                                        \

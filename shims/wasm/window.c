@@ -35,6 +35,8 @@ INLINE i32 to_step(i32 first, i32 dilation, i32 size, i32 steps) {
         const T *from = line + shift * n;                                               \
         if (n == 1 && o->sw == 1) {                                                     \
           for (; at < last; at++) y[at] = FOLD(y[at], from[at]);                        \
+        } else if (n == 1 && o->sw == 2) {                                              \
+          for (; at < last; at++) y[at] = FOLD(y[at], from[at * 2]);                    \
         } else if (n == 1) {                                                            \
           for (; at < last; at++) y[at] = FOLD(y[at], from[at * o->sw]);                \
         } else {                                                                        \

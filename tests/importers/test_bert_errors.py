@@ -111,10 +111,10 @@ def test_tensors() -> None:
     layer = "encoder.layer.0.attention"
     relative = f"{layer}.self.distance_embedding.weight"
     assert relative in fails(U, files(), given | {relative: given[word]})
-    whole = replace(given[word], type="I8")
+    whole = replace(given[word], type="U8")
     dense = f"{layer}.output.dense.weight"
     text = fails(U, files(), given | {word: whole, dense: replace(given[dense], type="F64")})
-    assert f"{word} I8" in text
+    assert f"{word} U8" in text
     assert f"{dense} F64" in text
 
 
@@ -131,3 +131,18 @@ def test_a_manifests_config_is_checked_again() -> None:
     ):  # fmt: skip
         with pytest.raises(UnsupportedError, match=unknown):
             build(config | {field: unknown}, tensors())
+
+
+def test_a_matrix_of_8_bits_needs_its_scales() -> None:
+    name = "encoder.layer.1.output.dense.weight"
+    given = tensors()
+    given[name] = replace(given[name], type="I8")
+    assert f"no {name}_scale" in fails(F, files(), given)
+    given[f"{name}_scale"] = TensorInfo(f"{name}_scale", "F32", (12,), 0, 48)
+    assert f"{name}_scale [12, 1]" in fails(ShapeError, files(), given)
+    given[f"{name}_scale"] = TensorInfo(f"{name}_scale", "F16", (12, 1), 0, 24)
+    assert f"{name}_scale F16" in fails(U, files(), given)
+    given[f"{name}_scale"] = TensorInfo(f"{name}_scale", "F32", (12, 1), 0, 48)
+    config_from_files(files(), given)
+    given["embeddings.LayerNorm.bias"] = replace(given["embeddings.LayerNorm.bias"], type="I8")
+    assert "embeddings.LayerNorm.bias I8" in fails(U, files(), given)

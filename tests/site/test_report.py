@@ -64,25 +64,27 @@ def test_no_device() -> None:
     assert report.summary(FACTS) == "WebGPU on Some GPU."
 
 
+SESSION = Report(
+    FACTS,
+    Variant(DType.FLOAT32, frozenset({"subgroups"})),
+    "its check passed",
+    (("float16", "no shader-f16"),),
+    343.5,
+    False,
+    15_374.0,
+    196_651_264,
+)
+
+
 def test_session_rows() -> None:
-    session = Report(
-        FACTS,
-        Variant(DType.FLOAT32, frozenset({"subgroups"})),
-        "its check passed",
-        (("float16", "no shader-f16"),),
-        343.5,
-        False,
-        15_374.0,
-        196_651_264,
-    )
-    found = [(row.name, row.value, row.unlocks) for row in report.session_rows(session)]
+    found = [(row.name, row.value, row.unlocks) for row in report.session_rows(SESSION)]
     assert found == [
         ("Precision", "float32 + subgroups", "Its check passed; not float16: no shader-f16."),
         ("Plan", "344 ms", "The model's kernels and memory, compiled by Python here."),
         ("Model on the device", "196.7 MB, 15.4 s",
-         "Kernels compiled by the driver, and weights put in their layout."),
+         "Kernels made ready, and weights put in their layout."),
     ]  # fmt: skip
-    again = report.session_rows(replace(session, rejected=(), plan_from_store=True))
+    again = report.session_rows(replace(SESSION, rejected=(), plan_from_store=True))
     assert again[0].unlocks == "Its check passed."
     assert again[1].unlocks.endswith("read from the store.")
 
@@ -108,6 +110,13 @@ def test_candidates() -> None:
 )  # fmt: skip
 def test_figures(stats: Stats, where: str, text: str) -> None:
     assert report.figures(stats, where) == text
+    assert report.figures(stats, where, SESSION) == text
+
+
+def test_figures_name_threads() -> None:
+    one = replace(FACTS, target="wasm", name="Wasm, 1 thread: a thread was lost")
+    text = report.figures(Stats(9, 1, 2.0, 0.0, "stop"), "wasm", replace(SESSION, facts=one))
+    assert text.endswith("on this device (Wasm, 1 thread: a thread was lost)")
 
 
 def test_error_parts() -> None:
@@ -139,13 +148,15 @@ def test_settings() -> None:
     assert settings.parse(page, "https://a.test/m.json") == settings.Settings(
         "https://a.test/m.json"
     )
-    query = "?model=../x.gguf&policy=local&server=.&tokens=32&debug=2"
+    query = "?model=../x.gguf&policy=local&target=wasm&server=.&tokens=32&debug=2"
     assert settings.parse(page + query, "m") == settings.Settings(
-        "https://a.test/x.gguf", "local", "https://a.test/chat/", 32, 2
+        "https://a.test/x.gguf", "local", "wasm", "https://a.test/chat/", 32, 2
     )
 
 
-@pytest.mark.parametrize("query", ["policy=none", "tokens=0", "tokens=x", "tokens=-1", "debug=5"])
+@pytest.mark.parametrize(
+    "query", ["policy=none", "target=gpu", "tokens=0", "tokens=x", "tokens=-1", "debug=5"]
+)
 def test_wrong_settings(query: str) -> None:
     with pytest.raises(InputError, match=query.partition("=")[0]):
         settings.parse(f"https://a.test/?{query}", "m")

@@ -1,4 +1,4 @@
-"""Rows and windows on Wasm for any shape, axes and data type, against the reference in float64."""
+"""Rows, windows and recurrent cells on Wasm for any shape and type, against the reference."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgewise.dtypes import DType
 from edgewise.errors import ShapeError
 from edgewise.graph.builder import GraphBuilder
 from edgewise.graph.graph import Graph, Value
-from edgewise.ops.base import OPS
+from edgewise.ops.base import OPS, snake
 from edgewise.targets.reference import Reference
 from tests.targets.cases import Array
 from tests.targets.wasm import Devices, close, open_devices, run_all
@@ -119,6 +119,42 @@ def windows(draw: st.DrawFn) -> tuple[Graph, Array, dict[str, Array]]:
     return b.build(), values(draw, dtype, shape), {}
 
 
+@st.composite
+def recurrent(draw: st.DrawFn) -> tuple[Graph, Array, dict[str, Array]]:
+    op = OPS[draw(st.sampled_from(["lstm", "lstmCell", "gru", "gruCell"]))]
+    long = not op.name.endswith("Cell")
+    dtype = draw(st.sampled_from([DType.FLOAT32, DType.FLOAT16]))
+    kind, n_gates = ("lstm", 4) if op.name.startswith("lstm") else ("gru", 3)
+    n, width, batch, steps = (draw(st.integers(1, most)) for most in (10, 21, 3, 4))
+    how: dict[str, Any] = {"hidden_size": n}
+    ways = 1
+    if long:
+        how |= {"steps": steps, "return_sequence": draw(BOOLS)}
+        how["direction"] = draw(st.sampled_from(["forward", "backward", "both"]))
+        ways += how["direction"] == "both"
+    how["layout"] = draw(st.sampled_from({"lstm": ["iofg", "ifgo"], "gru": ["zrn", "rzn"]}[kind]))
+    if draw(BOOLS):
+        names = st.sampled_from(["sigmoid", "tanh", "relu"])
+        how["activations"] = tuple(draw(names) for _ in range(n_gates - 1))
+    if kind == "gru":
+        how["reset_after"] = draw(BOOLS)
+    sizes: dict[str, tuple[int, ...]] = {
+        "weight": (n_gates * n, width), "recurrentWeight": (n_gates * n, n),
+        "bias": (n_gates * n,), "recurrentBias": (n_gates * n,), "peepholeWeight": (3 * n,),
+    }  # fmt: skip
+    b = GraphBuilder("recurrent")
+    x = b.input("x", dtype, (steps, batch, width) if long else (batch, width))
+    more: dict[str, Array] = {}
+    for port in op.inputs[1:]:
+        if not port.optional or draw(BOOLS):
+            shape = sizes.get(port.name, (batch, n))
+            more[port.name] = values(draw, dtype, (ways, *shape) if long else shape) - 1
+            how[snake(port.name)] = b.input(port.name, dtype, more[port.name].shape)
+    made = getattr(b, op.method)(x, **how)
+    b.output("y", draw(st.sampled_from(made)) if op.several else made)
+    return b.build(), values(draw, dtype, tuple(map(int, x.shape))), more  # type: ignore[arg-type]
+
+
 @settings(max_examples=120)
 @given(rows())
 def test_rows(devices: Devices, case: tuple[Graph, Array, dict[str, Array]]) -> None:
@@ -128,4 +164,10 @@ def test_rows(devices: Devices, case: tuple[Graph, Array, dict[str, Array]]) -> 
 @settings(max_examples=80)
 @given(windows())
 def test_windows(devices: Devices, case: tuple[Graph, Array, dict[str, Array]]) -> None:
+    check(devices, *case)
+
+
+@settings(max_examples=80)
+@given(recurrent())
+def test_recurrent(devices: Devices, case: tuple[Graph, Array, dict[str, Array]]) -> None:
     check(devices, *case)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ import pytest
 
 from edgewise.errors import (
     ContextOverrunError,
+    DeviceLostError,
     DownloadError,
     EdgewiseError,
     EmptyPromptError,
@@ -24,13 +26,14 @@ from edgewise.errors import (
     ServerError,
     UnsupportedError,
 )
-from edgewise.host.base import Device, Executable, Target, Weights
-from edgewise.host.reference import ReferenceDevice, ReferenceExecutable
+from edgewise.host.base import Device, Executable, GenerateRequest, Target, Weights
+from edgewise.host.reference import FACTS, ReferenceDevice, ReferenceExecutable
 from edgewise.host.segments import Read
 from edgewise.router.place import Policy
 from edgewise.runtime.session import Progress, Sampling
 from edgewise.server.app import create_app
 from edgewise.server.engine import Engine
+from edgewise.targets.reference_plan import ReferencePlan
 from edgewise.tasks.chat import Chat
 from edgewise.tasks.remote import RemoteAnswerer
 from tests.serving import Server, engine_of, running, until_ready
@@ -169,6 +172,74 @@ def test_without_a_server_the_failure_itself_is_raised(
     failure = PlanError("no plan for this device")
     with pytest.raises(PlanError, match="no plan for this device"):
         run(Chat.open(Host(tmp_path, failure), str(tiny.manifest), policy=policy))
+
+
+class Dying(ReferenceExecutable):
+    """An executable that loses its device after two tokens, every time."""
+
+    async def generate(self, request: GenerateRequest) -> AsyncIterator[list[int]]:
+        async for batch in super().generate(replace(request, max_new_tokens=2)):
+            yield batch
+        raise DeviceLostError("the test GPU", got="nothing")
+
+
+class DyingDevice(ReferenceDevice):
+    facts = replace(FACTS, name="the test GPU")
+
+    async def load(
+        self,
+        plan: str,
+        weights: Weights,
+        on_progress: Callable[[int, int], None],
+        share: Sequence[Executable] = (),
+    ) -> Dying:
+        made = await super().load(plan, weights, on_progress, share)
+        return Dying(ReferencePlan.from_json(plan), made.raw)
+
+
+class DyingHost(Host):
+    async def open_device(self, target: Target | None = None) -> Device:
+        return DyingDevice(self._object)
+
+
+def test_a_device_lost_twice_is_left_and_the_answer_goes_on_elsewhere(
+    tiny: TinyChat, server: Server, tmp_path: Path
+) -> None:
+    told: list[str] = []
+
+    async def main() -> None:
+        host = DyingHost(tmp_path)
+        chat = await Chat.open(
+            host,
+            str(tiny.manifest),
+            server=server.url,
+            on_place=lambda where: told.append(where.where),
+        )
+        expected = tiny.greedy(tiny.prompt(*ASK), 10)
+        text, ids = await ask(chat)
+        assert (text, ids) == (tiny.tokenizer.decode(expected), expected)
+        assert chat.where.where == "server"
+        assert "the test GPU" in chat.where.rejected[0].reason
+        assert chat.stats.tokens == 10
+        body = host.sent[-1][1]
+        assert body["edgewise"] == {"token_ids": expected[:4]}
+        assert body["max_completion_tokens"] == 6
+        assert (await ask(chat))[1] == expected, "and the next one is answered there"
+
+    run(main())
+    assert told == ["reference", "server"]
+
+
+def test_a_device_lost_twice_and_nobody_else_is_an_error(tiny: TinyChat, tmp_path: Path) -> None:
+    async def main() -> None:
+        chat = await Chat.open(DyingHost(tmp_path), str(tiny.manifest), policy="local")
+        for _ in range(2):
+            with pytest.raises(DeviceLostError, match="the test GPU"):
+                await ask(chat)
+        assert chat.where.where == "reference"
+        assert (await ask(chat, 2))[1] == tiny.greedy(tiny.prompt(*ASK), 2), "what it can, it does"
+
+    run(main())
 
 
 def test_other_errors_do_not_hand_over(tiny: TinyChat, server: Server, tmp_path: Path) -> None:

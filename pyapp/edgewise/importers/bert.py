@@ -17,7 +17,14 @@ from ..dims import Dim
 from ..dtypes import DType
 from ..graph.builder import GraphBuilder
 from ..graph.graph import Graph, Source, Value
-from .bert_config import BertConfig, check_tensors, config_from_files, parse_config
+from .bert_config import (
+    SCALE,
+    WORDS,
+    BertConfig,
+    check_tensors,
+    config_from_files,
+    parse_config,
+)
 from .tensors import Tensor
 
 __all__ = ["build", "config_from_files"]
@@ -88,11 +95,19 @@ class _Bert:
     def embed(self, ids: Value, types: Value) -> Value:
         """The sum of a token's, its type's and its position's vectors [batch, seq, hidden]."""
         b, hidden = self.b, self.config.hidden
-        words = b.gather(self.weight("embeddings.word_embeddings.weight"), ids)
+        words = self.word(ids)
         kinds = b.gather(self.weight("embeddings.token_type_embeddings.weight"), types)
         table = self.weight("embeddings.position_embeddings.weight")
         places = b.slice(table, (0, 0), (self.seq, hidden))
         return self.norm("embeddings.LayerNorm", b.add(b.add(words, kinds), places))
+
+    def word(self, ids: Value) -> Value:
+        """The tokens' own vectors; rows of 8 bits are looked up before they are scaled."""
+        b, weight = self.b, self.weight(WORDS)
+        rows: Value = b.gather(weight, ids)
+        if weight.dtype is DType.INT8:
+            rows = b.mul(b.cast(rows, F32), b.gather(self.weight(WORDS + SCALE), ids))
+        return rows
 
     def attention(self, index: int, x: Value, penalty: Value) -> Value:
         """x [batch, seq, hidden] plus what its tokens take from each other, normalised."""
@@ -152,9 +167,11 @@ class _Bert:
 
     def dense(self, name: str, x: Value) -> Value:
         """x [batch, seq, K] times a weight [N, K], plus its bias [N]."""
-        b = self.b
-        turned = b.transpose(self.weight(f"{name}.weight"), permutation=(1, 0))
-        out: Value = b.add(b.matmul(x, turned), self.weight(f"{name}.bias"))
+        b, weight, bias = self.b, self.weight(f"{name}.weight"), self.weight(f"{name}.bias")
+        if weight.dtype is DType.INT8:
+            out: Value = b.quantized_linear(x, weight, self.weight(f"{name}.weight{SCALE}"), bias)
+            return out
+        out = b.add(b.matmul(x, b.transpose(weight, permutation=(1, 0))), bias)
         return out
 
     def norm(self, name: str, x: Value) -> Value:
@@ -165,11 +182,11 @@ class _Bert:
         return out
 
     def weight(self, name: str) -> Value:
-        """A tensor of the file, as float32."""
+        """A tensor of the file, as float32; 8-bit codes as they are."""
         name = self.config.prefix + name
         tensor = self.tensors[name]
-        dtype = DType.FLOAT16 if tensor.type == "F16" else F32
+        dtype = {"F16": DType.FLOAT16, "I8": DType.INT8}.get(tensor.type, F32)
         value = self.b.constant(
             dtype, tensor.shape, source=Source(name, tensor.type, "values"), name=name
         )
-        return value if dtype is F32 else self.b.cast(value, F32)
+        return self.b.cast(value, F32) if dtype is DType.FLOAT16 else value

@@ -23,6 +23,7 @@ POOLINGS = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens",
             "mean_sqrt_len": "mean_sqrt_len_tokens"}  # fmt: skip
 ACTIVATIONS = ("gelu", "relu")
 WEIGHT_TYPES = ("F32", "F16", "BF16")
+SCALE = "_scale"  # after the name of an 8-bit matrix: its rows' scales, as compressed-tensors does
 PREFIXES = ("", "bert.")  # models with a head keep their encoder under a name
 WORDS = "embeddings.word_embeddings.weight"
 MAX_LAYERS = 1000
@@ -127,8 +128,9 @@ def check_tensors(config: BertConfig, tensors: Mapping[str, Tensor]) -> None:
 
     A head, such as BERT's pooler, is no part of the encoder and may be there.
     """
-    shapes = tensor_shapes(config)
+    shapes = tensor_shapes(config) | scale_shapes(config, tensors)
     check_shapes("bert", tensors, shapes, config.layers)
+    in_8_bits = {name.removesuffix(SCALE) for name in scale_shapes(config, tensors)}
     inside = (f"{config.prefix}encoder.", f"{config.prefix}embeddings.")
     known = {*shapes, f"{config.prefix}embeddings.position_ids"}  # 0, 1, 2 … in older files
     extra = [name for name in tensors if name.startswith(inside) and name not in known]
@@ -138,16 +140,35 @@ def check_tensors(config: BertConfig, tensors: Mapping[str, Tensor]) -> None:
     untaken = [
         f"{name} {tensors[name].type}"
         for name in shapes
-        if tensors[name].type not in WEIGHT_TYPES
+        if (name not in in_8_bits and tensors[name].type not in WEIGHT_TYPES)
+        or (name.endswith(SCALE) and tensors[name].type != "F32")
     ]  # fmt: skip
     if untaken:
         raise UnsupportedError("weight types of a bert model", got=some(untaken),
                                need="one of " + ", ".join(WEIGHT_TYPES))  # fmt: skip
 
 
-def tensor_names(config: Mapping[str, object]) -> list[str]:
+def tensor_names(config: Mapping[str, object], tensors: Mapping[str, Tensor]) -> list[str]:
     """The tensors that a graph of this config reads."""
-    return list(tensor_shapes(parse_config(config)))
+    parsed = parse_config(config)
+    return [*tensor_shapes(parsed), *scale_shapes(parsed, tensors)]
+
+
+def matrix_names(config: Mapping[str, object]) -> list[str]:
+    """The matrices that may have 8 bits and a scale for each row: of layers, and of words."""
+    return _matrices(parse_config(config))
+
+
+def _matrices(config: BertConfig) -> list[str]:
+    shapes, layers = tensor_shapes(config), f"{config.prefix}encoder."
+    in_layers = [name for name, shape in shapes.items() if name.startswith(layers) and shape[1:]]
+    return [config.prefix + WORDS, *in_layers]
+
+
+def scale_shapes(config: BertConfig, tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the scales that the 8-bit matrices among `tensors` want."""
+    found = [name for name in _matrices(config) if name in tensors and tensors[name].type == "I8"]
+    return {name + SCALE: (*tensors[name].shape[:1], 1) for name in found}
 
 
 def tensor_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:

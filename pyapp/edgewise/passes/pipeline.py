@@ -16,6 +16,7 @@ from .clean import clean
 from .fold import fold
 from .fuse import fuse
 from .pairs import pairs
+from .quantise import quantise
 from .recognise import recognise
 
 
@@ -35,6 +36,7 @@ STEPS = (
     Step("recognise", recognise, "norms and activations are operands of the larger patterns"),
     Step("attention", attention, "its products must be plain ones, before they take in others"),
     Step("fuse", fuse, "one kernel instead of several, and no intermediate in memory"),
+    Step("quantise", quantise, "activations and biases stand as the steps before leave them"),
 )
 
 

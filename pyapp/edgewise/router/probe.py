@@ -1,36 +1,64 @@
-"""What this machine is, asked once before a placement: its device, and its room."""
+"""What this machine is, asked once before a placement: its devices, and its room."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 
-from ..errors import HostError
-from ..host.base import Host
+from ..errors import EdgewiseError, HostError, PlanError, UnsupportedError
+from ..host.base import Device, Host, Target
 from ..store.manifest import Manifest
 from ..store.runs import wanted
-from ..targets.device import DeviceFacts
-from .place import Room
+from .measure import measured
+from .place import Found, Room
+
+#: What may run a language model; the reference would take minutes for a token.
+TARGETS: tuple[Target, ...] = ("webgpu", "wasm")
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """`facts` of the device, or None and then `why_no_device`; `room` for one model."""
+    """What there is to choose from; `room` for one model."""
 
-    facts: DeviceFacts | None
-    why_no_device: HostError | None
+    devices: tuple[Found, ...]
     room: Room
 
+    def without(self, target: str, why: EdgewiseError) -> Probe:
+        """The same, when a device turned out not to be able to."""
+        kept = (Found(d.target, why=why) if d.target == target else d for d in self.devices)
+        return replace(self, devices=tuple(kept))
 
-async def probe(host: Host, manifest: Manifest) -> Probe:
-    """Ask `host` for its device and for room for the model. Downloads nothing."""
+
+async def probe(host: Host, manifest: Manifest, target: Target | None = None) -> Probe:
+    """Ask `host` for its devices and for room for the model. Downloads nothing.
+
+    target  the only device that is asked for. Speed is measured where there is a choice.
+    """
     room = await _room(host, manifest)
-    try:
-        device = await host.open_device()
-    except HostError as error:
-        return Probe(None, error, room)
+    async with AsyncExitStack() as opened:
+        devices: dict[str, Device] = {}
+        lacking = []
+        for each in (target,) if target else TARGETS:
+            try:
+                device = await host.open_device(each)
+            except HostError as error:
+                lacking.append(Found(each, why=error))
+                continue
+            opened.push_async_callback(device.close)
+            devices.setdefault(device.facts.target, device)  # one may stand in for others
+        if len(devices) == 1:
+            found = [Found(each, device.facts) for each, device in devices.items()]
+        else:
+            found = [await _measured(host, device) for device in devices.values()]
+    return Probe((*found, *lacking), room)
+
+
+async def _measured(host: Host, device: Device) -> Found:
     facts = device.facts
-    await device.close()
-    return Probe(facts, None, room)
+    try:
+        return Found(facts.target, facts, await measured(host, device))
+    except (HostError, PlanError, UnsupportedError) as error:
+        return Found(facts.target, why=error)
 
 
 async def _room(host: Host, manifest: Manifest) -> Room:

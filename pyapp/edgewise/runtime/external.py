@@ -17,6 +17,7 @@ from ..ops import OPS
 from ..targets.reference_plan import Place, Tensor
 
 INLINE_NBYTES = 4096  # a constant up to this size stays in the plan
+WHOLE = frozenset({"quantizedLinear"})  # a composite that takes its constants from anywhere
 NAMES = {dtype: name for name, dtype in PLAIN.items() if name != "BOOL"}
 
 
@@ -35,7 +36,8 @@ def externalise(graph: Graph, tensors: Mapping[str, Tensor], weights: Weights) -
     Constants of composites stay: their kernels repack them, and take them apart by name.
     """
     # A WebNN operator that is also given in terms of others has a `spec`; a composite has none.
-    kept = {name for node in graph.nodes if not OPS[node.op].spec for name in node.inputs}
+    composites = [each for each in graph.nodes if not OPS[each.op].spec and each.op not in WHOLE]
+    kept = {name for node in composites for name in node.inputs}
     constants, places = dict(graph.constants), dict(tensors)
     tail, end = [weights.tail], sum(s.nbytes for s in weights.segments) + len(weights.tail)
     for name, constant in graph.constants.items():

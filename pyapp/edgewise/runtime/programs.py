@@ -88,7 +88,7 @@ def build_plan(manifest: Manifest, facts: DeviceFacts, variant: Variant, max_con
 
 
 def _name(manifest: Manifest, facts: DeviceFacts, variant: Variant, max_context: int) -> str | None:
-    build = _build()
+    build = package_digest()
     if build is None:
         return None
     follows: Mapping[str, object] = {
@@ -107,7 +107,7 @@ def _name(manifest: Manifest, facts: DeviceFacts, variant: Variant, max_context:
 
 
 @cache
-def _build() -> str | None:
+def package_digest() -> str | None:
     """The hash of this package's installed files; None for a checkout, whose files change."""
     try:
         record = distribution("edgewise").read_text("RECORD") or ""

@@ -11,7 +11,7 @@ import random
 import struct
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .. import debug
 from ..errors import (
@@ -244,6 +244,7 @@ class Session:
             self._host, self._manifest, self._device, self._plan, lambda progress: None
         )
         self._tokens = []
+        self.report = replace(self.report, facts=self._device.facts)
 
 
 async def _generating(

@@ -38,6 +38,7 @@ KNOWN = frozenset(
         "user",
         "metadata",
         "store",
+        "edgewise",
     ]
 )
 #: Fields that we refuse unless they have the value that changes nothing.
@@ -79,6 +80,7 @@ def parse(body: bytes, model: str) -> Completion:
         max_new_tokens=limit or DEFAULT_NEW_TOKENS,
         sampling=_sampling(data),
         stop=_stops(data.get("stop")),
+        started=_started(data.get("edgewise")),
     )
     stream = _boolean(data, "stream")
     options = data.get("stream_options")
@@ -187,6 +189,16 @@ def _stops(value: object) -> tuple[str, ...]:
         if not isinstance(stop, str) or not 0 < len(stop) <= MAX_STOP_CHARACTERS:
             raise bad("stop", f"strings of 1 to {MAX_STOP_CHARACTERS} characters")
     return tuple(stops)
+
+
+def _started(value: object) -> tuple[int, ...]:
+    """The tokens of an answer that began elsewhere."""
+    if value is None:
+        return ()
+    ids = value.get("token_ids") if isinstance(value, dict) else None
+    if not isinstance(ids, list) or any(type(each) is not int for each in ids):
+        raise bad("edgewise", 'an object {"token_ids": [integers]}')
+    return tuple(ids)
 
 
 def _boolean(data: Mapping[str, object], name: str) -> bool:

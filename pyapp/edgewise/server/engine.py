@@ -188,6 +188,7 @@ class _Job:
             max_new_tokens=asked.max_new_tokens,
             sampling=asked.sampling,
             stop=asked.stop,
+            started=asked.started,
         )
         async with aclosing(pieces):
             async for piece in pieces:

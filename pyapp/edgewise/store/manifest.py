@@ -70,6 +70,20 @@ class Demands:
 
 
 @dataclass(frozen=True, slots=True)
+class Quantised:
+    """That a pack rounded the weights, and what it cost.
+
+    type       "int8": codes with a scale for each row.
+    matrices   how many were rounded.
+    error_ppm  root mean square of the worst one's error, in millionths of that of its values.
+    """
+
+    type: str
+    matrices: int
+    error_ppm: int
+
+
+@dataclass(frozen=True, slots=True)
 class Span:
     """Where bytes lie: [begin, end) inside the concatenation of consecutive segments.
 
@@ -89,6 +103,7 @@ class Manifest:
     more_files  further weight files: they follow `file`, as if all were one, in the segments and
                 in every offset.
     structure   the model's graph as a document, where the architecture does not say it (ONNX).
+    quantised   what was done to the weights when this was packed.
     """
 
     name: str
@@ -104,6 +119,7 @@ class Manifest:
     demands: Demands
     more_files: tuple[FileRef, ...] = ()
     structure: TextRef | None = None
+    quantised: Quantised | None = None
     offsets: tuple[int, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -160,6 +176,8 @@ class Manifest:
             data["more_files"] = [_plain(each) for each in self.more_files]
         if self.structure is not None:
             data["structure"] = _plain(self.structure)
+        if self.quantised is not None:
+            data["quantised"] = _plain(self.quantised)
         return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
     @staticmethod
@@ -189,10 +207,11 @@ class Manifest:
             demands=_demands(root.field("demands")),
             more_files=files[1:],
             structure=_text(root.field("structure")),
+            quantised=_quantised(root.field("quantised")),
         )
 
 
-def _plain(data: FileRef | TensorRef | TextRef | Chat | Demands) -> dict[str, object]:
+def _plain(data: FileRef | TensorRef | TextRef | Chat | Demands | Quantised) -> dict[str, object]:
     return {item.name: getattr(data, item.name) for item in fields(data)}
 
 
@@ -253,6 +272,13 @@ def _chat(value: Value) -> Chat | None:
         eos=value.field("eos").text_or_none(),
         stop_ids=tuple(item.integer() for item in value.field("stop_ids").items()),
     )
+
+
+def _quantised(value: Value) -> Quantised | None:
+    if value.data is None:
+        return None
+    return Quantised(value.field("type").text(), value.field("matrices").integer(),
+                     value.field("error_ppm").integer())  # fmt: skip
 
 
 def _demands(value: Value) -> Demands:

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO, Literal
 
 from ..errors import FormatError, UnsupportedError
 from ..formats import gguf
@@ -47,22 +48,41 @@ class Architecture:
 ARCHITECTURES = {"llama": Architecture("text-generation", config_from_gguf)}
 
 
-def pack(path: Path, out_dir: Path) -> Path:
+def pack(path: Path, out_dir: Path, quantise: Literal["int8"] | None = None) -> Path:
     """Writes `<name>.manifest.json`, the model's small documents, and links to its files.
 
     path  a GGUF file, `name` being its name without the quantisation, in lower case; a
           Hugging Face folder (see pack_folder); or an ONNX file, its data beside it (pack_onnx).
+    quantise  writes a variant of a folder or an ONNX file, `name` with `-int8`: its matrices in
+              8 bits, which loses some of what the model knows. The manifest says how much.
 
     Returns  the manifest's path.
     Raises   FormatError for a broken or cut file; UnsupportedError for an architecture, a weight
              type or a tokenizer that is not ours. Nothing is written then.
-    Cost     one pass over the files; memory for the header and one segment.
+    Cost     one pass over the files; memory for the header and one segment. With `quantise`
+             memory for the model.
     """
-    model = _describe(path)
+    if quantise is None:
+        return _written(_describe(path), out_dir, stays=True)
+    from .quantise import write_int8
+
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out_dir) as work:
+        variant = write_int8(path, Path(work))
+        model = _describe(variant.path)
+        manifest = replace(model.manifest, quantised=variant.quantised)
+        return _written(replace(model, manifest=manifest), out_dir, stays=False)
+
+
+def _written(model: Described, out_dir: Path, *, stays: bool) -> Path:
+    """The manifest's path, after everything is where it names it.
+
+    stays  whether the model's files will still be where they are
+    """
     manifest = _hashed(model)
     out_dir.mkdir(parents=True, exist_ok=True)
     for ref, file in zip(manifest.files, (model.file, *model.more_files), strict=True):
-        _link(file.resolve(), out_dir / ref.url, hard=ref.format != "onnx-data")
+        _link(file.resolve(), out_dir / ref.url, hard=ref.format != "onnx-data", soft=stays)
     documents = (model.tokenizer, manifest.tokenizer), (model.structure, manifest.structure)
     for text, document in documents:
         if text is not None and document is not None:
@@ -196,16 +216,20 @@ def _write(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def _link(file: Path, link: Path, *, hard: bool) -> None:
+def _link(file: Path, link: Path, *, hard: bool, soft: bool) -> None:
     """Puts the file at `link` without a second copy of its bytes where the disk can do that.
 
     hard  whether a second name may be given to it: the `onnx` package then refuses a data file.
+    soft  whether a symbolic link may lead to it: it stays where it is.
     """
     if link.exists() and link.samefile(file):
         return
     part = link.with_name(link.name + ".part")
     part.unlink(missing_ok=True)
-    for make in (os.link, os.symlink, shutil.copyfile)[not hard :]:
+    ways: tuple[tuple[bool, Callable[[Path, Path], object]], ...] = (
+        (hard, os.link), (soft, os.symlink), (True, shutil.copyfile)
+    )  # fmt: skip
+    for make in (way for may, way in ways if may):
         try:
             make(file, part)
         except OSError:

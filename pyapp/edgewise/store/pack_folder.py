@@ -22,7 +22,7 @@ from ..errors import FormatError, UnsupportedError
 from ..formats import safetensors
 from ..formats.safetensors import SafeTensors
 from ..formats.tensor import TensorInfo
-from ..importers.bert_config import config_from_files, tensor_names
+from ..importers.bert_config import config_from_files, matrix_names, tensor_names
 from .base import Segment
 from .cut import cut
 from .described import Described, read_header, safe, text_ref
@@ -42,15 +42,30 @@ Config = Callable[[Files, Mapping[str, TensorInfo]], dict[str, Any]]
 class Architecture:
     """What config.json's `model_type` stands for.
 
-    tensors  names of those that a graph of this config reads.
+    tensors   names of those that a graph of this config reads.
+    matrices  names of those that may have 8 bits.
     """
 
     task: str
     config: Config
-    tensors: Callable[[Mapping[str, Any]], Collection[str]]
+    tensors: Callable[[Mapping[str, Any], Mapping[str, TensorInfo]], Collection[str]]
+    matrices: Callable[[Mapping[str, Any]], Collection[str]]
 
 
-ARCHITECTURES = {"bert": Architecture("feature-extraction", config_from_files, tensor_names)}
+ARCHITECTURES = {
+    "bert": Architecture("feature-extraction", config_from_files, tensor_names, matrix_names)
+}
+
+
+def open_folder(folder: Path) -> tuple[SafeTensors, Collection[str]]:
+    """What the weight file holds, and the matrices in it that may have 8 bits.
+
+    Raises as `describe_folder`.
+    """
+    files = _documents(folder)
+    row = _architecture(files)
+    header, _ = _weights(folder)
+    return header, row.matrices(row.config(files, header.tensors))
 
 
 def describe_folder(folder: Path) -> Described:
@@ -82,7 +97,7 @@ def describe_folder(folder: Path) -> Described:
         config=config,
         tokenizer=text_ref(tokenizer, f"{name}.tokenizer.json"),
         chat=None,
-        demands=_demands([tensors[each] for each in row.tensors(config)], config),
+        demands=_demands([tensors[each] for each in row.tensors(config, tensors)], config),
     )
     return Described(manifest, folder / WEIGHTS, tokenizer)
 

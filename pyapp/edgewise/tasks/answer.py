@@ -16,12 +16,16 @@ ROLES = ("system", "user", "assistant")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked: a conversation that ends with the user's turn, and how to answer."""
+    """What is asked: a conversation that ends with the user's turn, and how to answer.
+
+    started  tokens of the answer that were made already, elsewhere: it goes on after them
+    """
 
     messages: Sequence[Message]
     max_new_tokens: int = 256
     sampling: Sampling = Sampling()  # noqa: RUF009  frozen
     stop: tuple[str, ...] = ()
+    started: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

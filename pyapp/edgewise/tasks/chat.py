@@ -7,20 +7,17 @@ turns out not to be able to. It says where it runs and why, and how fast it was.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 
-from .. import debug
-from ..errors import FormatError, HostError, PlanError, UnsupportedError
-from ..host.base import Host
-from ..router.place import Placement, Policy, hand_over, needs, place, place_on_server
-from ..router.probe import probe
-from ..runtime.session import Progress, Report, Sampling, Session
-from ..store.manifest import Manifest
+from ..errors import EdgewiseError, HostError
+from ..host.base import Host, Target
+from ..router.place import SERVER, Placement, Policy
+from ..runtime.session import Progress, Report, Sampling
 from .answer import Answerer, Finish, Message, Piece, Request, check
-from .documents import load_manifest, load_tokenizer
+from .documents import load_manifest
 from .local import LocalAnswerer
-from .remote import RemoteAnswerer
+from .route import Here, Route
 
 MAX_CONTEXT = 2048  # tokens that a session has room for
 
@@ -39,11 +36,12 @@ class Stats:
 class Chat:
     """Open one with `Chat.open`. One answer at a time."""
 
-    def __init__(self, host: Host, answerer: Answerer, where: Placement) -> None:
+    def __init__(self, host: Host, route: Route, answerer: Answerer, where: Placement) -> None:
         self.where = where
         self.stats = Stats()
         self.answerer = answerer
-        self._host = host
+        self._host, self._route = host, route
+        self._stopped = False
 
     @classmethod
     async def open(
@@ -52,6 +50,7 @@ class Chat:
         manifest_url: str,
         *,
         policy: Policy = "auto",
+        target: Target | None = None,
         server: str | None = None,
         token: str | None = None,
         on_place: Callable[[Placement], None] = lambda where: None,
@@ -61,6 +60,7 @@ class Chat:
 
         policy    "local": here or not at all, and nothing of the conversation leaves the machine;
                   "server": on the server; "auto": here if possible.
+        target    the only device of this machine that may run it; the fastest unless given.
         server    its address, such as "http://127.0.0.1:8000"; token: its bearer token.
         on_place  called with the decision, before anything is downloaded, and again if the
                   place turns out not to work.
@@ -68,36 +68,12 @@ class Chat:
         Raises what stands in the way when nobody can do it: DownloadError (manifest or
         weights), NoDeviceError, PlanError, UnsupportedError, QuotaError, HashMismatchError.
         """
-        if policy == "server":
-            where = place_on_server(server)
-            on_place(where)
-            return cls(
-                host,
-                RemoteAnswerer(host, server or "", token=token, on_progress=on_progress),
-                where,
-            )
-        manifest = await load_manifest(host, manifest_url)
-        found = await probe(host, manifest)
-        where = place(
-            found.facts,
-            found.why_no_device,
-            needs(manifest, context=MAX_CONTEXT),
-            found.room,
-            policy=policy,
-            server=server,
-        )
-        on_place(where)
-        if where.where != "server":
-            try:
-                return cls(host, await _open_local(host, manifest, on_progress), where)
-            except (HostError, PlanError, UnsupportedError) as error:
-                if policy == "local" or server is None:
-                    raise
-                where = hand_over(where, error, server)
-                on_place(where)
-        debug.say(debug.TIMINGS, "router", str(where.to_dict()))
-        remote = RemoteAnswerer(host, server or "", token=token, on_progress=on_progress)
-        return cls(host, remote, where)
+        here = None
+        if policy != "server":
+            manifest = await load_manifest(host, manifest_url)
+            here = await Here.look(host, manifest, target, MAX_CONTEXT)
+        route = Route(host, here, policy, server, token, on_place, on_progress)
+        return cls(host, route, *await route.open())
 
     async def stream(
         self,
@@ -106,26 +82,56 @@ class Chat:
         max_new_tokens: int = 256,
         sampling: Sampling | None = None,
         stop: Sequence[str] = (),
+        started: Sequence[int] = (),
     ) -> AsyncGenerator[Piece, None]:
         """The answer to a conversation (`{"role": …, "content": …}` each), piece by piece.
 
-        stop  texts that end the answer and are not part of it.
+        stop     texts that end the answer and are not part of it.
+        started  tokens of the answer that were made elsewhere: it goes on after them.
 
+        A device that is lost twice is left for the next place, where the answer goes on.
         Raises EmptyPromptError, ContextOverrunError, InputError before anything runs;
-        DeviceLostError when the device is lost twice; ServerError. The next call works.
+        DeviceLostError when there is no other place; ServerError. The next call works.
         """
-        request = Request(messages, max_new_tokens, sampling or Sampling(), tuple(stop))
+        request = Request(
+            messages, max_new_tokens, sampling or Sampling(), tuple(stop), tuple(started)
+        )
         check(request)
         meter = _Meter(self._host.clock)
         self.stats = Stats(finish="cancelled")
+        self._stopped = False
         try:
-            async with aclosing(self.answerer.stream(request)) as pieces:
+            async with aclosing(self._pieces(request)) as pieces:
                 async for piece in pieces:
                     meter.count(len(piece.token_ids))
                     yield piece
         finally:
             outcome = self.answerer.outcome
             self.stats = meter.stats(outcome.finish, outcome.prompt_tokens)
+
+    async def _pieces(self, request: Request) -> AsyncGenerator[Piece, None]:
+        """The answer, on as many places as it takes."""
+        while True:
+            ids: list[int] = []
+            try:
+                async with aclosing(self.answerer.stream(request)) as pieces:
+                    async for piece in pieces:
+                        ids += piece.token_ids
+                        yield piece
+                return
+            except HostError as error:
+                if self.where.where == SERVER:
+                    raise
+                lost, (self.answerer, self.where) = (
+                    self.answerer,
+                    await self._route.after(self.where.where, error),
+                )
+                with suppress(EdgewiseError):  # there may be nothing left to free
+                    await lost.close()
+            rest = request.max_new_tokens - len(ids)
+            if self._stopped or rest < 1:
+                return
+            request = replace(request, started=(*request.started, *ids), max_new_tokens=rest)
 
     @property
     def report(self) -> Report | None:
@@ -134,29 +140,12 @@ class Chat:
 
     def stop(self) -> None:
         """End the running answer. What was streamed stays valid."""
+        self._stopped = True
         self.answerer.stop()
 
     async def close(self) -> None:
         """Free the device."""
         await self.answerer.close()
-
-
-async def _open_local(
-    host: Host, manifest: Manifest, on_progress: Callable[[Progress], None] | None
-) -> LocalAnswerer:
-    if manifest.chat is None:
-        raise FormatError(
-            "the model has no chat format",
-            need="one in its manifest",
-            where=f"manifest {manifest.name}",
-        )
-    tokenizer = await load_tokenizer(host, manifest)
-    # The tokenizer is here and kept: the session has only weights to fetch.
-    weights = replace(manifest, tokenizer=None)
-    session = await Session.open(
-        host, weights, max_context=MAX_CONTEXT, on_progress=on_progress or (lambda progress: None)
-    )
-    return LocalAnswerer(host, session, tokenizer, manifest.chat)
 
 
 class _Meter:

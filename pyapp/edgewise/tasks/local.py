@@ -28,6 +28,7 @@ class LocalAnswerer:
         self._stopped = False
         self.outcome = Outcome("cancelled", len(prompt))
         decoder, stops = IncrementalDecoder(self._tokenizer), StopStrings(request.stop)
+        stops.push(decoder.push(request.started))  # streamed by who began, but for a held end
         finish: Finish = "length"
         found = False
         batches = self.session.generate(
@@ -60,7 +61,7 @@ class LocalAnswerer:
         text = self._host.render(
             chat.template, list(request.messages), bos=chat.bos or "", eos=chat.eos or ""
         )
-        return self._tokenizer.encode(text)
+        return [*self._tokenizer.encode(text), *request.started]
 
     @staticmethod
     def _rest(decoder: IncrementalDecoder, stops: StopStrings) -> str:

@@ -125,6 +125,7 @@ def _body(model: str, request: Request) -> dict[str, object]:
         "repetition_penalty": sampling.repetition_penalty,
         "seed": sampling.seed,
         **({"stop": list(request.stop)} if request.stop else {}),
+        **({"edgewise": {"token_ids": list(request.started)}} if request.started else {}),
     }
 
 

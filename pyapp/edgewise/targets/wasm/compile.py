@@ -18,16 +18,33 @@ from ...plan.plan import Binding, Plan, Slot
 from ..device import DeviceFacts
 from ..places import Tensor
 from ..program import Shared, homes_of, places_of, users_of, values_of
-from . import lower_gemm, lower_gemm8, lower_rows, lower_sample, lower_view, lower_window
+from . import (
+    fuse,
+    lower_conv,
+    lower_gemm,
+    lower_gemm8,
+    lower_index,
+    lower_move,
+    lower_recurrent,
+    lower_rows,
+    lower_sample,
+    lower_view,
+    lower_window,
+)
 from .emit import Program
+from .pointwise import POINTWISE
 from .weights import Weights
 
 Lowering = Callable[[Program, Node], None]
 
 LOWERINGS: dict[str, Lowering] = {
+    "conv2d": lower_conv.conv2d,
+    "convTranspose2d": lower_conv.conv_transpose2d,
+    **dict.fromkeys(POINTWISE, fuse.pointwise),
+    **lower_view.VIEWS,
+    **lower_move.MOVES,
+    **lower_index.INDEXED,
     "matmul": lower_gemm.matmul,
-    "transpose": lower_view.transpose,
-    "reshape": lower_view.reshape,
     **dict.fromkeys(lower_rows.REDUCTIONS, lower_rows.reduce),
     **dict.fromkeys(("argMin", "argMax"), lower_rows.arg),
     "cumulativeSum": lower_rows.cumulative_sum,
@@ -36,6 +53,8 @@ LOWERINGS: dict[str, Lowering] = {
     "instanceNormalization": lower_rows.instance_normalization,
     **dict.fromkeys(lower_window.WHOLE, lower_window.pool),
     "resample2d": lower_window.resample2d,
+    **dict.fromkeys(("lstm", "lstmCell"), lower_recurrent.lstm),
+    **dict.fromkeys(("gru", "gruCell"), lower_recurrent.gru),
     "quantizedLinear": lower_gemm8.quantized_linear,
     "markSeen": lower_sample.mark_seen,
     "sample": lower_sample.sample,
@@ -132,6 +151,7 @@ def _lower(graph: Graph, shared: Shared, weights: Weights, feedback: Mapping[str
     for public, name in graph.outputs.items():
         if name not in homes and name not in graph.constants and p.value(name).dtype.bits >= 8:
             homes.setdefault(name, places[public])
+    fuse.join(p)
     for node in graph.nodes:
         if not p.absorbed.issuperset(node.outputs):
             LOWERINGS[node.op](p, node)
@@ -147,4 +167,8 @@ def _lower(graph: Graph, shared: Shared, weights: Weights, feedback: Mapping[str
 def result(p: Program, name: str, to: Binding) -> None:
     """Copy a value to where the host reads it."""
     node = Node("result", (name,), (), {}, f"output {name}")
-    lower_view.copy(p, node, p.view(name), p.value(name), to)
+    value = p.value(name)
+    if value.dtype.bits < 8:
+        p.nibbles("pack_nibbles", value, p.dense(name, node), to)
+    else:
+        lower_view.copy(p, node, p.view(name), value, to)

@@ -56,11 +56,34 @@ class Program(program.Program):
     views: dict[str, View] = field(default_factory=dict)
     absorbed: set[str] = field(default_factory=set)  # values that another step makes on its way
     made: dict[tuple[str, str], str] = field(default_factory=dict)  # copies: (value, form) -> name
+    joined: dict[str, str] = field(default_factory=dict)  # value -> the last of its group (fuse.py)
+    deferred: dict[str, Node] = field(default_factory=dict)  # what is computed when it is read
 
     def operand(self, name: str) -> str | Binding:
-        """Where a value without a view lies: its name, or the place of a constant."""
-        constant = self.graph.constants.get(self.root(name))
-        return self.root(name) if constant is None else self.weights.plain(constant)
+        """Where a value without a view lies: its name, or the place of a constant.
+
+        4-bit integers as kernels have them, after a step that unpacks them if they are packed.
+        """
+        root = self.root(name)
+        constant = self.graph.constants.get(root)
+        place = root if constant is None else self.weights.plain(constant)
+        packed = constant is not None or root in self.graph.inputs
+        if not packed or self.value(root).dtype.bits >= 8:
+            return place
+        if (root, "bytes") not in self.made:
+            value = self.value(root)
+            unpacked = self.made[root, "bytes"] = self.temporary(root, value.shape, value.dtype)
+            self.nibbles("unpack_nibbles", value, place, unpacked)
+        return self.made[root, "bytes"]
+
+    def nibbles(self, kernel: str, value: Value, of: str | Binding, to: str | Binding) -> None:
+        """A step that packs or unpacks 4-bit integers."""
+        node = Node(
+            "nibbles", (value.name,), (), {}, kernel.replace("_", " ") + f" of {value.name}"
+        )
+        n = program.elements(value.shape)
+        signed = value.dtype is DType.INT4
+        self.emit(kernel, node, [of], [to], [n, signed], items=count(n, 4096), grain=16)
 
     def view(self, name: str) -> View:
         """How to read a value: its own view, or all of it in order."""

@@ -13,7 +13,8 @@ from ...ops.base import Shape
 from ...plan.plan import Binding, Count, Size, count
 from ..program import elements, n_elements
 from .emit import Program, View, strides_of
-from .panels import MAX_AXES, NONE, ONE, merged, packed, padded
+from .lower_view import merged_together
+from .panels import MAX_AXES, NONE, ONE, packed, padded
 from .rows import finish, floats, result
 
 COLUMNS = 32  # of an item
@@ -45,7 +46,7 @@ def matmul(p: Program, node: Node) -> None:
     if rows is not None:
         (m, by_row), batch, steps = rows, (), ()
     own = tuple(elements(other[axis + 1 : -2]) for axis in range(len(other) - 2))
-    sizes, both = merged(batch, [steps, spread(other[:-2], own, len(batch))])
+    sizes, both = merged_together(batch, [steps, spread(other[:-2], own, len(batch))])
     if len(sizes) > MAX_AXES:
         raise UnsupportedError(
             "matmul on wasm", got=f"batches {shape[:-2]} and {other[:-2]}",
@@ -91,7 +92,7 @@ def line(shape: Shape, strides: Strides) -> tuple[Size, Size] | None:
         strides[axis] == elements((*shape[axis + 1 :], step)) for axis in range(len(shape))
     ):
         return elements(shape), step
-    dims, (steps,) = merged(shape, [strides])
+    dims, (steps,) = merged_together(shape, [strides])
     return None if len(dims) > 1 else ((*dims, 1)[0], (*steps, 0)[0])
 
 

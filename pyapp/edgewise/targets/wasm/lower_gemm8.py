@@ -31,8 +31,8 @@ def quantized_linear(p: Program, node: Node) -> None:
     rows = elements(p.value(x).shape[:-1])
     quantised, ranges = _quantised(p, node, cast(str, x))
     panels, sums = _panels(p.weights, p.graph.constants[cast(str, codes)])
-    scales = p.operand(cast(str, scale))
-    biases = scales if bias is None else p.operand(bias)
+    scales = p.dense(cast(str, scale), node)
+    biases = scales if bias is None else p.dense(bias, node)
     act = ACTIVATIONS.index(cast(str, node.attrs["activation"]))
     p.emit(
         "gemm8", node, [quantised, ranges, panels, sums, scales, biases], [node.outputs[0]],

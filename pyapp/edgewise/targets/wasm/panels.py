@@ -14,11 +14,11 @@ from typing import cast
 from ...dims import Dim, bound
 from ...dtypes import DType
 from ...graph.graph import Constant, Node
-from ...ops.base import Shape
 from ...plan.plan import Binding, Kernel, Size, Step, Weight, count
 from ..places import UPLOAD_BYTES, key_of, name_of
 from ..program import elements
 from .emit import Program, View, grain_of, strides_of
+from .lower_view import merged_together
 from .rows import floats
 from .weights import Weights
 
@@ -60,12 +60,12 @@ def computed_panels(p: Program, node: Node, name: str) -> str:
     root = p.root(name)
     if (root, "panels") in p.made:
         return p.made[root, "panels"]
-    *batch, k, n = value.shape
-    order = merged(batch, [view.strides[:-2]])
+    batch, (k, n) = value.shape[:-2], value.shape[-2:]
+    order = merged_together(batch, [view.strides[:-2]])
     if len(order[0]) > MAX_AXES or value.dtype is not DType.FLOAT32:
         place = floats(p, node, name)
         view = View(root, 0, strides_of(value.shape))
-        order = merged(batch, [view.strides[:-2]])
+        order = merged_together(batch, [view.strides[:-2]])
     else:
         place = p.operand(view.root)
     sizes, (steps,) = order
@@ -149,32 +149,3 @@ def panels(n: Dim) -> Dim:
 def padded(given: Sequence[Size], to: tuple[Size, ...]) -> tuple[Size, ...]:
     """With as many in front as a kernel wants."""
     return (*to[len(given) :], *given)
-
-
-def merged(
-    shape: Sequence[Dim], strides: Sequence[Sequence[Size]]
-) -> tuple[Shape, tuple[tuple[Size, ...], ...]]:
-    """The same elements of several views with as few axes as possible."""
-    dims: list[Dim] = []
-    steps: list[list[Size]] = [[] for _ in strides]
-    for axis, dim in enumerate(shape):
-        if dim == 1:
-            continue
-        here = [each[axis] for each in strides]
-        if (
-            dims
-            and isinstance(dim, int)
-            and isinstance(dims[-1], int)
-            and all(
-                isinstance(now, int) and each[-1] == now * dim
-                for each, now in zip(steps, here, strict=True)
-            )
-        ):
-            dims[-1] *= dim
-            for each, now in zip(steps, here, strict=True):
-                each[-1] = now
-        else:
-            dims.append(dim)
-            for each, now in zip(steps, here, strict=True):
-                each.append(now)
-    return tuple(dims), tuple(tuple(each) for each in steps)

@@ -114,8 +114,11 @@ def result(p: Program, name: str, order: Sequence[int] = ()) -> tuple[str, str]:
     return p.temporary(name, value.shape, DType.FLOAT32), to
 
 
-def finish(p: Program, node: Node, made: str, to: str) -> None:
-    """Round what a kernel made in float32 to where `result` wants it."""
+def finish(p: Program, node: Node, made: str, to: str, name: str | None = None) -> None:
+    """Round what a kernel made in float32 to where `result` wants it.
+
+    name  the value, unless it is the node's first output
+    """
     if made != to:
-        shape = p.value(node.outputs[0]).shape
-        p.emit("narrow", node, [made], [to], items=elements(shape), grain=WORK)
+        items = elements(p.value(name or node.outputs[0]).shape)
+        p.emit("narrow", node, [made], [to], items=items, grain=WORK)
