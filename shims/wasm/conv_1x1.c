@@ -39,7 +39,7 @@ KERNEL(conv_1x1) {
     for (u32 c = 0; c == 0 || c < depth; c += part) {
       u32 k = least(part, depth - c);
       pack(x + (i32)c * by_k, by_k, by_n, k, columns, packed);
-      multiply(filter + c, depth, packed, k, start, y, pixels, m, columns);
+      multiply(filter + c, depth, packed, k, k, start, y, pixels, m, columns);
       start = (Start){y, pixels, 1};
     }
   }

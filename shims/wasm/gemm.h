@@ -26,9 +26,10 @@ INLINE Start moved(Start s, u32 row, u32 column) {
   return s;
 }
 
-// to[r * stride + c] = start + sum of a[r * stride_a + i] * b[i * 8 + c], for rows x columns
-void multiply(const f32 *a, u32 stride_a, const f32 *b, u32 k, Start start, f32 *to, u32 stride,
-              u32 rows, u32 columns);
+// to[r * stride + c] = start + sum of a[r * stride_a + i] * b[i * 8 + c], for rows x columns and the
+// first k of the `depth` rows of b's panels
+void multiply(const f32 *a, u32 stride_a, const f32 *b, u32 depth, u32 k, Start start, f32 *to,
+              u32 stride, u32 rows, u32 columns);
 
 // Columns [k][n] of x (`from[i * by_k + c * by_n]`) to panels, 8 n / 8 rounded up.
 void pack_panel(const f32 *from, i32 by_k, i32 by_n, u32 k, u32 columns, f32 *to);

@@ -1,20 +1,32 @@
 // math.h   functions of four floats at once, to a few ULP; NaN in, NaN out
 // source   the fits of exp, log, tanh and tan are those of Cephes; erfc's is of Press et al.,
 //          Numerical Recipes, 6.2 (a Chebyshev fit); all others are series
-// ULP      worst of a million: exp, expm1, log 1; tanh, sin, cos 2; sigmoid, softplus, erf 3; erfc 7;
-//          pow 1/2; tan 14 at 1.5, more at its poles; gelu 3, but 200 below -10, where its argument
-//          shows its own rounding
+// ULP      worst of a million: exp, expm1, log 1; tanh 2; sigmoid, sin, cos 3; erf, softplus 4;
+//          erfc 7; pow 1/2; tan 15 at 1.5, more at its poles; gelu 7, but 200 below -10, where its
+//          argument shows its own rounding. Denormal results of sigmoid, softplus, erfc are 0
 #pragma once
 #include "kernel.h"
 
-#define F(x) wasm_f32x4_const_splat(x)
-#define I(x) wasm_i32x4_const_splat(x)
+// Constants that a loop keeps: the empty asm hides them from the compiler, which would put them in
+// vectors again each time, at three instructions of the machine for each.
+INLINE v128 F(f32 x) {
+  __asm__("" : "+r"(x));
+  return wasm_f32x4_splat(x);
+}
+INLINE v128 I(i32 x) {
+  __asm__("" : "+r"(x));
+  return wasm_i32x4_splat(x);
+}
 
-// (((c0 x + c1) x + c2) x + ...)
+// c0 x^(n - 1) + ... + c(n - 1), in pairs of pairs: the steps of a pair wait for nobody
 INLINE v128 poly(v128 x, const f32 *c, int n) {
-  v128 y = wasm_f32x4_splat(c[0]);
-  for (int i = 1; i < n; i++) y = madd(y, x, wasm_f32x4_splat(c[i]));
-  return y;
+  v128 v[16];
+  for (int i = 0; i < n; i++) v[i] = F(c[i]);
+  for (; n > 1; n = (n + 1) / 2, x = wasm_f32x4_mul(x, x)) {
+    int odd = n & 1;
+    for (int i = odd; i < n; i += 2) v[(i + 1) / 2] = madd(v[i], x, v[i + 1]);
+  }
+  return v[0];
 }
 #define POLY(x, ...) \
   poly(x, (const f32[]){__VA_ARGS__}, sizeof((const f32[]){__VA_ARGS__}) / sizeof(f32))
@@ -60,7 +72,7 @@ INLINE v128 exp_below4(v128 x) {
   v128 r = off_ln2(x, n);
   v128 y = wasm_f32x4_add(wasm_f32x4_add(exp_rest4(r), r), F(1.0f));
   y = wasm_f32x4_mul(y, wasm_i32x4_shl(wasm_i32x4_sub(shifted, I(0x4b400000 - 127)), 23));
-  return wasm_v128_andnot(y, wasm_f32x4_lt(x, F(-87.0f)));
+  return wasm_v128_andnot(y, wasm_f32x4_lt(x, F(-87.3365f)));
 }
 
 // e^x - 1 for x <= 0
@@ -110,14 +122,14 @@ INLINE v128 log1p_unit4(v128 x) {
 
 // 1 / (1 + e^-x), from e^-|x|, which cannot overflow
 INLINE v128 sigmoid4(v128 x) {
-  v128 small = exp4(wasm_f32x4_neg(wasm_f32x4_abs(x)));
+  v128 small = exp_below4(wasm_f32x4_neg(wasm_f32x4_abs(x)));
   v128 top = select4(F(1.0f), small, wasm_f32x4_ge(x, F(0.0f)));
   return wasm_f32x4_div(top, wasm_f32x4_add(small, F(1.0f)));
 }
 
 // ln(1 + e^x)
 INLINE v128 softplus4(v128 x) {
-  v128 small = exp4(wasm_f32x4_neg(wasm_f32x4_abs(x)));
+  v128 small = exp_below4(wasm_f32x4_neg(wasm_f32x4_abs(x)));
   return wasm_f32x4_add(wasm_f32x4_pmax(x, F(0.0f)), log1p_unit4(small));
 }
 
@@ -144,7 +156,7 @@ INLINE v128 erf_tail4(v128 z) {
   fit = wasm_f32x4_sub(fit, wasm_f32x4_mul(wasm_f32x4_sub(z, high), wasm_f32x4_add(z, high)));
   v128 sum = wasm_f32x4_add(square, fit);
   v128 lost = wasm_f32x4_sub(fit, wasm_f32x4_sub(sum, square));
-  v128 y = exp4(sum);
+  v128 y = exp_below4(sum);
   return wasm_f32x4_mul(t, madd(y, lost, y));
 }
 

@@ -9,6 +9,7 @@
 #define LOAD_WORDS 6
 #define BLOCK 1024
 #define SHORT 64  // a tile goes over the end of rows that are shorter
+#define UNIT 16   // what instructions do at once
 
 #define ADDRESS(name) tile_##name,
 static Instruction *const TABLE[] = {OPCODES(ADDRESS)};
@@ -24,7 +25,10 @@ typedef struct {
 static void fetch_run(u32 kind, void *to, const u8 *from, u32 n) {
   u32 whole = n & ~15u;
   switch (kind) {
-    case WORD: __builtin_memcpy(to, from, n * 4); return;
+    case WORD:
+      if (n < 32) for (u32 i = 0; i < n; i++) ((u32 *)to)[i] = ((const u32 *)from)[i];
+      else __builtin_memcpy(to, from, n * 4);
+      return;
     case WIDE: __builtin_memcpy(to, from, n * 8); return;
     case HALF:
       for (u32 i = 0; i < whole; i += 8) {
@@ -74,11 +78,6 @@ static void fetch_apart(u32 kind, void *to, const u8 *from, i32 stride, u32 n) {
   }
 }
 
-static void fetch(u32 kind, void *to, const u8 *from, i32 stride, u32 n) {
-  if (stride == 1) fetch_run(kind, to, from, n);
-  else fetch_apart(kind, to, from, stride, n);
-}
-
 // Whether an operand lies as the output does; the stride of an axis of one element is any.
 static int is_linear(const u32 *load, u32 total, Place at) {
   u32 matrix = at.n2 * at.n3, block = at.n1 * matrix;
@@ -88,29 +87,56 @@ static int is_linear(const u32 *load, u32 total, Place at) {
 
 static int is_single(const u32 *load) { return !(load[2] | load[3] | load[4] | load[5]); }
 
-// A tile of an operand: where it lies in memory, or in `own` after its elements were brought there.
-static const void *bring(const u32 *a, const u32 *load, Place at, u32 n, void *own) {
-  u32 kind = load[0] >> 8 & 255, bytes = BYTES[kind];
-  const u8 *base = (const u8 *)a[load[0] >> 16] + (i32)load[1] * (i32)bytes;
-  u8 *to = own;
-  u32 size = kind == WIDE ? 8 : 4;
-  for (u32 left = n; left;) {
-    u32 i2 = at.row % at.n2, i1 = at.row / at.n2 % at.n1, i0 = at.row / at.n2 / at.n1;
+static const u8 *memory_of(const u32 *a, const u32 *load) {
+  return (const u8 *)a[load[0] >> 16] + (i32)load[1] * (i32)BYTES[load[0] >> 8 & 255];
+}
+
+// Elements of one row of an operand, as a register has them
+static void fetch_row(const u32 *load, void *to, const u8 *from, u32 n) {
+  u32 kind = load[0] >> 8 & 255;
+  i32 stride = (i32)load[5];
+  if (stride == 1) fetch_run(kind, to, from, n);
+  else if (stride == 0 && n == TILE) fill(kind, to, fetch_one(kind, from), n);
+  else fetch_apart(kind, to, from, stride, n);
+}
+
+// A tile of an operand by strides: it begins at `at` and may go over several rows.
+static void fetch(const u32 *a, const u32 *load, Place at, u32 n, u8 *to) {
+  u32 kind = load[0] >> 8 & 255, size = kind == WIDE ? 8 : 4;
+  i32 bytes = BYTES[kind];
+  const u8 *base = memory_of(a, load);
+  u32 i2 = at.row % at.n2, i1 = at.row / at.n2 % at.n1, i0 = at.row / at.n2 / at.n1;
+  while (n) {
+    u32 run = least(n, at.n3 - at.rest);
     i32 index = (i32)(i0 * load[2] + i1 * load[3] + i2 * load[4] + at.rest * load[5]);
-    const u8 *from = base + index * (i32)bytes;
-    u32 run = least(left, at.n3 - at.rest);
-    if (run == n && load[5] == 1 && kind <= WIDE && n % 4 == 0) return from;
-    if (load[5] == 0) {
-      u64 bits = fetch_one(kind, from);
-      if (run == n) fill(kind, to, bits, (n + 3) & ~3u);
-      else if (kind == WIDE) for (u32 i = 0; i < run; i++) ((u64 *)to)[i] = bits;
-      else for (u32 i = 0; i < run; i++) ((u32 *)to)[i] = bits;
-    } else fetch(kind, to, from, (i32)load[5], run);
+    fetch_row(load, to, base + index * bytes, run);
     to += run * size;
-    left -= run;
-    at.row++;
+    n -= run;
     at.rest = 0;
+    if (++i2 == at.n2) {
+      i2 = 0;
+      if (++i1 == at.n1) i1 = 0, i0++;
+    }
   }
+}
+
+// Where a tile of an operand is: where it lies, or in `own` after it was brought there. `first` is
+// its first element if the operand lies as the output does.
+static const void *bring(const u32 *a, const u32 *load, int linear, u32 first, Place at, u32 n,
+                         void *own) {
+  u32 kind = load[0] >> 8 & 255;
+  const u8 *from = memory_of(a, load);
+  int one_row = at.rest + n <= at.n3;
+  if (linear) from += first * BYTES[kind];
+  else if (one_row && load[5] == 1) {
+    u32 i2 = at.row % at.n2, i1 = at.row / at.n2 % at.n1, i0 = at.row / at.n2 / at.n1;
+    from += (i32)(i0 * load[2] + i1 * load[3] + i2 * load[4] + at.rest) * (i32)BYTES[kind];
+  } else {
+    fetch(a, load, at, n, own);
+    return own;
+  }
+  if (kind <= WIDE && n % UNIT == 0) return from;
+  fetch_run(kind, own, from, n);
   return own;
 }
 
@@ -140,32 +166,40 @@ void tile_run(const u32 *a, const u32 *program, u32 first, u32 n) {
   u32 result = program[3] & 255, kind = program[3] >> 8 & 255;
   u8 *y = (u8 *)a[program[3] >> 16];
   Place place = {0, 0, program[5], program[6], program[7]};
-  int linear = 1;
+  u32 straight = 0, n_straight = 0, n_single = 0;  // which loads lie as the output does; how many
   for (u32 i = 0; i < n_constants; i++) {
     const u32 *c = constants + 3 * i;
     u32 to = c[0] & 255;
     fill(c[0] >> 8, memory[to], (u64)c[2] << 32 | c[1], TILE);
     at[to] = memory[to];
   }
-  for (const u32 *l = loads; l < constants; l += LOAD_WORDS)
+  for (u32 i = 0; i < n_loads; i++) {
+    const u32 *l = loads + i * LOAD_WORDS;
+    u32 to = l[0] & 255, k = l[0] >> 8 & 255;
     if (is_single(l)) {
-      u32 to = l[0] & 255, k = l[0] >> 8 & 255;
-      fill(k, memory[to], fetch_one(k, (const u8 *)a[l[0] >> 16] + (i32)l[1] * BYTES[k]), TILE);
+      fill(k, memory[to], fetch_one(k, memory_of(a, l)), TILE);
       at[to] = memory[to];
-    } else linear &= is_linear(l, program[4], place);
-  if (linear) place = (Place){0, 0, 1, 1, program[4]};
+      n_single++;
+    } else if (is_linear(l, program[4], place)) straight |= 1u << i, n_straight++;
+  }
+  if (n_straight + n_single == n_loads) place = (Place){0, 0, 1, 1, program[4]};
   for (u32 end = first + n, m; first < end; first += m) {
-    place.row = linear ? 0 : first / place.n3;
-    place.rest = linear ? first : first % place.n3;
+    place.row = first / place.n3;
+    place.rest = first % place.n3;
     m = least(TILE, end - first);
     if (place.n3 >= SHORT) m = least(m, place.n3 - place.rest);
-    for (const u32 *l = loads; l < constants; l += LOAD_WORDS)
-      if (!is_single(l)) at[l[0] & 255] = bring(a, l, place, m, memory[l[0] & 255]);
+    for (u32 i = 0; i < n_loads; i++) {
+      const u32 *l = loads + i * LOAD_WORDS;
+      u32 to = l[0] & 255;
+      if (!is_single(l)) at[to] = bring(a, l, straight >> i & 1, first, place, m, memory[to]);
+    }
     u8 *to = y + first * BYTES[kind];
+    void *last = kind <= WIDE && m % UNIT == 0 ? to : (void *)memory[result];
     for (u32 i = 0; i < n_code; i++) {
       u32 w = code[2 * i], from = code[2 * i + 1], d = w >> 8;
-      void *made = i + 1 == n_code && kind <= WIDE && m % 4 == 0 ? to : (void *)memory[d];
-      TABLE[w & 255](made, at[from & 255], at[from >> 8 & 255], at[from >> 16], (m + 3) & ~3u);
+      void *made = i + 1 == n_code ? last : (void *)memory[d];
+      TABLE[w & 255](made, at[from & 255], at[from >> 8 & 255], at[from >> 16],
+                     (m + UNIT - 1) & ~(UNIT - 1u));
       at[d] = made;
     }
     put(kind, to, at[result], m);

@@ -22,7 +22,7 @@ enum { WORD = 0, WIDE = 1, HALF = 2, INT8 = 3, UINT8 = 4 };  // kinds
 
 void tile_run(const u32 *a, const u32 *program, u32 first, u32 n);
 
-// An instruction: n is a multiple of 4, y may be one of the operands. Conditions are words of all
+// An instruction: n is a multiple of 16, y may be one of the operands. Conditions are words of all
 // bits or none.
 typedef void Instruction(void *y, const void *a, const void *b, const void *c, u32 n);
 
@@ -50,28 +50,29 @@ OPCODES(DECLARE)
 
 #define INSTRUCTION(name) \
   void tile_##name(void *y, const void *a, const void *b, const void *c, u32 n)
-// one vector at a time, of 4-byte elements; p, q and r are the operands
-#define EACH4(name, made)                                                   \
-  INSTRUCTION(name) {                                                       \
-    for (u32 i = 0; i < n; i += 4) {                                        \
-      v128 p = load((const u32 *)a + i);                                    \
-      store((u32 *)y + i, made);                                            \
-    }                                                                       \
+// vectors of 4-byte elements, four at a time, since a loop's end costs as much as a vector; p, q and
+// r are the operands
+#define VECTORS(operands, made)                    \
+  for (u32 i = 0; i < n; i += 16) {                \
+    _Pragma("clang loop unroll(full)")             \
+    for (u32 j = i; j < i + 16; j += 4) {          \
+      operands                                     \
+      store((u32 *)y + j, made);                   \
+    }                                              \
   }
-#define PAIR4(name, made)                                                         \
-  INSTRUCTION(name) {                                                             \
-    for (u32 i = 0; i < n; i += 4) {                                              \
-      v128 p = load((const u32 *)a + i), q = load((const u32 *)b + i);            \
-      store((u32 *)y + i, made);                                                  \
-    }                                                                             \
-  }
-#define TRIPLE4(name, made)                                                       \
-  INSTRUCTION(name) {                                                             \
-    for (u32 i = 0; i < n; i += 4) {                                              \
-      v128 p = load((const u32 *)a + i), q = load((const u32 *)b + i);            \
-      v128 r = load((const u32 *)c + i);                                          \
-      store((u32 *)y + i, made);                                                  \
-    }                                                                             \
+#define LANES(x) load((const u32 *)x + j)
+#define EACH4(name, made) INSTRUCTION(name) { VECTORS(v128 p = LANES(a);, made) }
+#define PAIR4(name, made) \
+  INSTRUCTION(name) { VECTORS(v128 p = LANES(a); v128 q = LANES(b);, made) }
+#define TRIPLE4(name, made) \
+  INSTRUCTION(name) { VECTORS(v128 p = LANES(a); v128 q = LANES(b); v128 r = LANES(c);, made) }
+// one at a time, where what is made of a vector is long
+#define LONG4(name, made)                          \
+  INSTRUCTION(name) {                              \
+    for (u32 j = 0; j < n; j += 4) {               \
+      v128 p = LANES(a);                           \
+      store((u32 *)y + j, made);                   \
+    }                                              \
   }
 // one element at a time, from type T to type M
 #define SINGLE(name, M, T, made)                                                  \

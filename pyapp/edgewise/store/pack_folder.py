@@ -168,12 +168,16 @@ def _license(readme: Path) -> str | None:
 
 
 def _demands(tensors: Collection[TensorInfo], config: Mapping[str, Any]) -> Demands:
-    """A table that is looked up is not multiplied; nothing is kept from text to text."""
+    """A table that is looked up is not multiplied; nothing is kept from text to text.
+
+    Vectors, and scales [N, 1], are no matrices.
+    """
     read = [tensor for tensor in tensors if "embeddings." not in tensor.name]
     return Demands(
         weight_nbytes=sum(tensor.nbytes for tensor in tensors),
         kv_nbytes_per_token=0,
-        flops_per_token=2 * sum(prod(tensor.shape) for tensor in read if len(tensor.shape) > 1),
+        flops_per_token=2
+        * sum(prod(each.shape) for each in read if max(each.shape[1:], default=1) > 1),
         nbytes_per_token=sum(tensor.nbytes for tensor in read),
         context=config["max_tokens"],
     )

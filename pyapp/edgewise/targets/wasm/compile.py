@@ -20,6 +20,7 @@ from ..places import Tensor
 from ..program import Shared, homes_of, places_of, users_of, values_of
 from . import (
     fuse,
+    lower_attention,
     lower_conv,
     lower_gemm,
     lower_gemm8,
@@ -45,6 +46,7 @@ LOWERINGS: dict[str, Lowering] = {
     **lower_move.MOVES,
     **lower_index.INDEXED,
     "matmul": lower_gemm.matmul,
+    "scaledDotProductAttention": lower_attention.attention,
     **dict.fromkeys(lower_rows.REDUCTIONS, lower_rows.reduce),
     **dict.fromkeys(("argMin", "argMax"), lower_rows.arg),
     "cumulativeSum": lower_rows.cumulative_sum,

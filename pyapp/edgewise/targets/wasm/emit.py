@@ -135,6 +135,11 @@ class Program(program.Program):
         items  how many items threads share
         grain  how many of them are worth the while of a thread: some 20 us of work
         """
+        for name in reads:
+            if name in self.deferred:
+                from .fuse import settle  # whose steps are made here
+
+                settle(self, name)
         args = (*(Arg("read", r) for r in reads), *(Arg("write", w) for w in writes))
         made = Kernel(kernel, "", tuple(a.access for a in args))
         n = items if isinstance(items, Count) else count(items)

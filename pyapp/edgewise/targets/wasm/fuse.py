@@ -81,6 +81,11 @@ def pointwise(p: Program, node: Node) -> None:
     _step(p, node)
 
 
+def settle(p: Program, name: str) -> None:
+    """Make a value that was to be computed by those who read it: one of them reads memory."""
+    _step(p, p.deferred.pop(name))
+
+
 def _step(p: Program, node: Node) -> None:
     value = p.value(node.outputs[0])
     tile = Tile(p, node, value.shape)
@@ -90,7 +95,7 @@ def _step(p: Program, node: Node) -> None:
     except FullError:
         for each in node.inputs:
             if each in p.deferred:
-                _step(p, p.deferred.pop(each))
+                settle(p, each)
         tile = Tile(p, node, value.shape)
         tile.run(_computed(tile, node), value, node.outputs[0])
 

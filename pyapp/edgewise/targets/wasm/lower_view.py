@@ -13,6 +13,7 @@ from ..program import elements
 from .emit import Number, Program, View, grain_of, strides_of
 
 GRAIN = 1 << 14  # elements that are worth the while of a thread
+LINE = 16  # rows that a transposition moves at once, where it can
 
 
 def copy(p: Program, node: Node, view: View, value: Value, to: str | Binding) -> None:
@@ -23,6 +24,7 @@ def copy(p: Program, node: Node, view: View, value: Value, to: str | Binding) ->
 def move(p: Program, node: Node, view: View, value: Value, to: str | Binding, place: View) -> None:
     """A step that puts the elements of a view of `value`'s shape where `place` has them at `to`."""
     shape, (reads, writes) = merged_together(value.shape, [view.strides, place.strides])
+    shape, reads, writes = _cut(shape, reads, writes)
     numbers: list[Number] = [
         max(value.dtype.bits // 8, 1), len(shape), view.offset, place.offset,
         sum(backwards(step) << axis for axis, step in enumerate(reads)),
@@ -31,8 +33,24 @@ def move(p: Program, node: Node, view: View, value: Value, to: str | Binding, pl
         numbers += [dim, negated(read) if backwards(read) else read, write]
     p.emit(
         "move", node, [p.operand(view.root)], [to], numbers,
-        items=elements(_flat(shape[:-1])), grain=grain_of(shape[-1], GRAIN),
+        items=elements(_flat(shape[:-1])), grain=max(grain_of(shape[-1], GRAIN), LINE),
     )  # fmt: skip
+
+
+Sizes = tuple[Size, ...]
+
+
+def _cut(shape: Sizes, reads: Sizes, writes: Sizes) -> tuple[Sizes, Sizes, Sizes]:
+    """One long row as several, which threads can share."""
+    n = shape[0]
+    if len(shape) > 1 or not isinstance(n, int) or n < 2 * LINE * GRAIN:
+        return shape, reads, writes
+    each = next((size for size in (GRAIN // LINE, 256, 64) if n % size == 0), n)
+    return (
+        (n // each, each),
+        (times(each, reads[0]), reads[0]),
+        (times(each, writes[0]), writes[0]),
+    )
 
 
 def merged_together(

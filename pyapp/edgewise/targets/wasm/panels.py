@@ -14,6 +14,7 @@ from typing import cast
 from ...dims import Dim, bound
 from ...dtypes import DType
 from ...graph.graph import Constant, Node
+from ...ops.base import Shape
 from ...plan.plan import Binding, Kernel, Size, Step, Weight, count
 from ..places import UPLOAD_BYTES, key_of, name_of
 from ..program import elements
@@ -41,43 +42,53 @@ class Matrix:
     by_n: int
 
 
-def packed(p: Program, node: Node, name: str) -> str | Binding:
-    """Where the matrices of `name`, [.., K, N], lie as panels; all batches in order."""
+def packed(p: Program, node: Node, name: str, *, turned: bool = False) -> str | Binding:
+    """Where the matrices of `name`, [.., K, N], lie as panels; all batches in order.
+
+    turned  they are [.., N, K]
+    """
     shape, view = p.value(name).shape, p.view(name)
     constant = p.graph.constants.get(view.root)
-    k, n = shape[-2:]
-    if constant is not None and view.offset == 0 and isinstance(k, int) and isinstance(n, int):
-        by_k, by_n = view.strides[-2:]
-        if (by_k, by_n) in ((n, 1), (1, k)) and elements(shape[:-2]) == 1 and k * n > 0:
-            matrix = Matrix(constant, k, n, cast(int, by_k), cast(int, by_n))
-            return constant_panels(p.weights, matrix)
-    return computed_panels(p, node, name)
+    (k, by_k), (n, by_n) = _matrix(shape, view, turned)
+    ordered = (by_k, by_n) in ((n, 1), (1, k)) and view.offset == 0
+    if constant is not None and ordered and elements(shape[:-2]) == 1:
+        assert isinstance(k, int), f"{shape=}"
+        assert isinstance(n, int), f"{shape=}"
+        return constant_panels(p.weights, Matrix(constant, k, n, cast(int, by_k), cast(int, by_n)))
+    return _computed(p, node, name, turned)
 
 
-def computed_panels(p: Program, node: Node, name: str) -> str:
+def _matrix(shape: Shape, view: View, turned: bool) -> tuple[tuple[Dim, Size], tuple[Dim, Size]]:
+    """The sizes and strides of K and N."""
+    first, second = zip(shape[-2:], view.strides[-2:], strict=True)
+    return (second, first) if turned else (first, second)
+
+
+def _computed(p: Program, node: Node, name: str, turned: bool) -> str:
     """After a step that packs them."""
     value, view = p.value(name), p.view(name)
-    root = p.root(name)
-    if (root, "panels") in p.made:
-        return p.made[root, "panels"]
-    batch, (k, n) = value.shape[:-2], value.shape[-2:]
+    form = (name, "turned panels" if turned else "panels")
+    if form in p.made:
+        return p.made[form]
+    batch = value.shape[:-2]
     order = merged_together(batch, [view.strides[:-2]])
     if len(order[0]) > MAX_AXES or value.dtype is not DType.FLOAT32:
         place = floats(p, node, name)
-        view = View(root, 0, strides_of(value.shape))
+        view = View(p.root(name), 0, strides_of(value.shape))
         order = merged_together(batch, [view.strides[:-2]])
     else:
         place = p.operand(view.root)
     sizes, (steps,) = order
+    (k, by_k), (n, by_n) = _matrix(value.shape, view, turned)
     made = p.temporary(name, (*batch, panels(n) * PANEL, k), DType.FLOAT32)
     p.emit(
         "gemm_pack", node, [place], [made],
-        [0, n, k, 0, k, view.offset, *view.strides[-2:], *padded(sizes, ONE), *padded(steps, NONE)],
+        [0, n, k, 0, k, view.offset, by_k, by_n, *padded(sizes, ONE), *padded(steps, NONE)],
         items=count((*batch, n + PANEL - 1), PANEL),
         grain=grain_of(elements((k, PANEL)), WORK),
     )  # fmt: skip
-    if root not in p.states:
-        p.made[root, "panels"] = made
+    if p.root(view.root) not in p.states:
+        p.made[form] = made
     return made
 
 
