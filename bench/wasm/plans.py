@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from onnxruntime import InferenceSession
 
 from bench.models.compile import HERE, Keeper
 from bench.wasm.cases import CASES, GGUF, LLM, Case, Engine, Suite, told
@@ -84,12 +85,8 @@ def onnx_model(
     case: Case, facts: DeviceFacts, folders: Sequence[Path], out: Path, name: str
 ) -> dict[str, Any]:
     """An ONNX file's plan for its case's shapes."""
-    path = next(path for folder in folders if (path := folder / case.model).exists())
-    data = path.read_bytes()
-    given = {
-        key: np.fromfile(folders[0] / file, kind).reshape(shape)
-        for key, (kind, shape, file) in case.inputs.items()
-    }
+    data = _path(case, folders).read_bytes()
+    given = _given(case, folders)
     # what a model asks for by `shader-f16` is not what is measured here
     keeper = Keeper(replace(facts, features=facts.features - {"shader-f16"}))
     session = OnnxSession(HERE, parse(data), Files.joined({"": data}), keeper)
@@ -113,6 +110,27 @@ def onnx_model(
                     for public, value in values.items()],
         "about": str(report.plan),
     }  # fmt: skip
+
+
+def computed(name: str, folders: Sequence[Path]) -> np.ndarray[Any, Any]:
+    """What the reference, ONNX Runtime in this process, gives for a case, as one row."""
+    case = CASES[name]
+    session = InferenceSession(_path(case, folders), providers=["CPUExecutionProvider"])
+    made: np.ndarray[Any, Any] = session.run(None, _given(case, folders))[0]
+    return made.ravel()
+
+
+def _path(case: Case, folders: Sequence[Path]) -> Path:
+    """The case's file."""
+    return next(path for folder in folders if (path := folder / case.model).exists())
+
+
+def _given(case: Case, folders: Sequence[Path]) -> dict[str, np.ndarray[Any, Any]]:
+    """The case's inputs."""
+    return {
+        key: np.fromfile(folders[0] / file, kind).reshape(shape)
+        for key, (kind, shape, file) in case.inputs.items()
+    }
 
 
 def _file(data: bytes, out: Path) -> str:

@@ -135,11 +135,13 @@ def models(rows: Sequence[Row]) -> list[str]:
                 continue
             own, other = (turns(mine, engine.name, "run") for engine in suite.engines)
             apart: Row = next((r for r in mine if r["what"] == "difference"), {})
+            noise = apart.get("mean_from_f32", {})
+            noises = " / ".join(f"{noise[e.name]:.2g}" for e in suite.engines if e.name in noise)
             far = f"{apart['max_abs']:.1e} of {apart['largest']:.2g}" if "max_abs" in apart else ""
             times = [shown("run", [ms for _, ms in each]) for each in (own, other)]
-            body.append([suite.name, str(threads), *times, ratio(ratios(own, other)), far])
+            body.append([suite.name, str(threads), *times, ratio(ratios(own, other)), far, noises])
     header = ["case", "threads", "Edgewise (ms)", "ONNX Runtime Web (ms)", "times as fast",
-              "largest difference"]  # fmt: skip
+              "largest difference", "mean distance from f32: Edgewise / ONNX Runtime Web",]  # fmt: skip
     return table(header, body) if body else []
 
 

@@ -123,11 +123,20 @@ def rounds(suite: Suite, running: Mapping[str, Running], bench: Bench) -> Iterat
                            "foreign": load.foreign, **rounded}  # fmt: skip
 
 
-def differences(running: Mapping[str, Running]) -> dict[str, float]:
-    """How far Edgewise's output is from each peer's, and the peers' largest value."""
+def differences(suite: Suite, running: Mapping[str, Running]) -> dict[str, Any]:
+    """How far Edgewise's output is from the peer's; and, in 8 bit, both from the f32 model's.
+
+    Rounding to 8 bit is chaotic: one activation on the other side of a half changes all that comes
+    after it, between two builds of the same runtime too. So the distance from f32 says more.
+    """
     arrays = {name: np.frombuffer(engine.outputs(), np.float32) for name, engine in running.items()}
+    found: dict[str, Any] = {}
+    if "-q8" in suite.name:
+        right = plans.computed(suite.name.replace("-q8", "-f32"), [PEERS / "models", MODELS])
+        found["mean_from_f32"] = {
+            name: float(np.abs(array - right).mean()) for name, array in arrays.items()
+        }
     mine = arrays.pop(OURS, None)
-    found = {}
     for array in arrays.values():
         found["largest"] = float(np.abs(array).max())
         if mine is not None:
@@ -167,7 +176,7 @@ def measure(bench: Bench, lines: TextIO) -> None:
                     for name, engine in running.items():
                         keep(what="engine", **key, engine=name, about=engine.about)
                     if suite.name != LLM:
-                        keep(what="difference", **key, **differences(running))
+                        keep(what="difference", **key, **differences(suite, running))
                     for row in rounds(suite, running, bench):
                         keep(what="turn", **key, **row)
                 print(f"  {time.monotonic() - start:.0f} s", flush=True)
