@@ -141,7 +141,7 @@ def models(rows: Sequence[Row]) -> list[str]:
             times = [shown("run", [ms for _, ms in each]) for each in (own, other)]
             body.append([suite.name, str(threads), *times, ratio(ratios(own, other)), far, noises])
     header = ["case", "threads", "Edgewise (ms)", "ONNX Runtime Web (ms)", "times as fast",
-              "largest difference", "mean distance from f32: Edgewise / ONNX Runtime Web",]  # fmt: skip
+              "largest difference", "mean distance from f32: Edgewise / the peer"]  # fmt: skip
     return table(header, body) if body else []
 
 
