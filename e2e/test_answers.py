@@ -77,7 +77,7 @@ def test_on_the_server(page: Page, served: str) -> None:
     page.goto(f"{served}/?tokens={N_TOKENS}")
     answers_all(page, "server")
     expect(page.get_by_role("status")).to_have_text("Ready. Answers are made on the server.")
-    expect(page.locator("#device-summary")).to_have_text("No WebGPU here.")
+    expect(page.locator("#device-summary")).to_contain_text("No WebGPU here.")
     expect(page.locator("#candidates [data-state=chosen]")).to_contain_text(
         f"this device cannot run it, so {served}/ answers"
     )

@@ -24,6 +24,7 @@ import report
 import settings
 from edgewise import debug
 from edgewise.errors import EdgewiseError, EmptyPromptError, InputError
+from edgewise.host.base import Target
 from edgewise.targets.device import DeviceFacts
 from edgewise.tasks.chat import Chat
 from opening import Opening
@@ -180,18 +181,22 @@ class ChatPage:
                 self._view.text(f"{question.element}/note", f"Waiting: {reason}.")
 
     async def _describe(self) -> None:
-        facts: DeviceFacts | None = None
-        why: EdgewiseError | None = None
-        try:
-            device = await self._host.open_device()
-            facts = device.facts
-            await device.close()
-        except EdgewiseError as error:
-            why = error
-        self._view.text("device-summary", report.summary(facts))
+        gpu, why = await self._facts("webgpu")
+        wasm, why_not = await self._facts("wasm")
+        self._view.text("device-summary", report.summary(gpu, wasm))
         environment = await self._host.environment()
-        for row in report.device_rows(facts, why) + report.page_rows(environment):
+        devices = report.device_rows(gpu, why) + report.wasm_rows(wasm, why_not)
+        for row in devices + report.page_rows(environment):
             self._view.child("facts", "fact", row.parts(), {})
+
+    async def _facts(self, target: Target) -> tuple[DeviceFacts | None, EdgewiseError | None]:
+        """What a device says of itself, or why there is none."""
+        try:
+            device = await self._host.open_device(target)
+        except EdgewiseError as error:
+            return None, error
+        await device.close()
+        return device.facts, None
 
     def _fail(self, question: Question, error: BaseException) -> None:
         self._state(question.element, "failed", "Not answered; the message says why.")

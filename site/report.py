@@ -39,11 +39,12 @@ class Row:
         return {"name": self.name, "value": self.value, "unlocks": self.unlocks}
 
 
-def summary(facts: DeviceFacts | None) -> str:
+def summary(facts: DeviceFacts | None, wasm: DeviceFacts | None = None) -> str:
     """The report in one line."""
+    rest = f" {wasm.name}." if wasm else ""
     if facts is None:
-        return "No WebGPU here."
-    return f"WebGPU on {facts.name}{' (software, slow)' if facts.fallback else ''}."
+        return f"No WebGPU here.{rest}"
+    return f"WebGPU on {facts.name}{' (software, slow)' if facts.fallback else ''}.{rest}"
 
 
 def candidates(where: Placement) -> list[tuple[str, Row]]:
@@ -81,6 +82,20 @@ def device_rows(facts: DeviceFacts | None, why: EdgewiseError | None) -> list[Ro
             f"{_size(limits.get('maxComputeWorkgroupStorageSize'))} shared",
             "The size of a kernel's tiles."),
         Row("Other features", _others(facts.features), ""),
+    ]  # fmt: skip
+
+
+def wasm_rows(facts: DeviceFacts | None, why: EdgewiseError | None) -> list[Row]:
+    """What the processor offers, or why it cannot be used."""
+    unlocks = "Runs the model on this device's processor."
+    if facts is None:
+        return [Row("Wasm", f"none: {why.what}" if why else "none", unlocks)]
+    threads = facts.limits.get("threads", 1)
+    return [
+        Row("Wasm", facts.name.removeprefix("Wasm, "), unlocks),
+        Row("Relaxed SIMD", _yes("relaxed-simd" in facts.features),
+            "Products of 8-bit integers and fused multiply-adds in one instruction."),
+        *([] if threads > 1 else [Row("Wasm threads", "one", "An isolated page may use more.")]),
     ]  # fmt: skip
 
 

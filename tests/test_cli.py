@@ -172,8 +172,8 @@ def test_serve_takes_the_sites_first_model_and_ends_on_a_signal(
     (site / "build.json").write_text(json.dumps({"models": [tiny.manifest.name]}))
     (site / "index.html").write_text("hello")
     env = {**os.environ, **PATH, "EDGEWISE_STORE": str(tmp_path), "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen([*RUN, "serve", "--site", str(site), "--port", "0"], env=env,
-                          stdout=subprocess.PIPE, text=True) as process:  # fmt: skip
+    command = [*RUN, "serve", "--site", str(site), "--port", "0", "--target", "wasm"]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         (url,) = re.findall(r"http://[\d.:]+", process.stdout.readline())
         with httpx.Client(base_url=url, timeout=20) as http:

@@ -8,7 +8,7 @@ const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 const base64 = (data) => btoa(Array.from(data, (byte) => String.fromCharCode(byte)).join(""));
 
 /** The outputs of one run, or why there are none. @param {any} shim @param {any} handle @param {Job} job */
-async function run(shim, handle, { plan, inputs, bindings, outputs }) {
+export async function run(shim, handle, { plan, inputs, bindings, outputs }) {
   try {
     const executable = await shim.load(handle, plan, async () => new Uint8Array(0), () => {});
     for (const [name, text] of Object.entries(inputs)) await shim.write(executable, name, bytes(text));

@@ -10,7 +10,7 @@
 // stride side by side: patch[channel][row][column % stride][column / stride]. There the neighbours in
 // a row of y are neighbours, at `places[k]` for each element k of a filter, and sums are tiles of a
 // matrix product.
-#include "gemm.h"
+#include "conv.h"
 
 enum { PATCH = 40960, PLACES = 8192, WIDEST = 4 * PANEL };
 
@@ -83,8 +83,7 @@ static void row_of(const Part *p, u32 m, u32 columns) {
     }
 }
 
-// n elements `by` apart, of which those before `low` and from `high` on are zeros
-static void copy_row(const f32 *from, i32 by, i32 low, i32 high, i32 n, f32 *to) {
+void copy_row(const f32 *from, i32 by, i32 low, i32 high, i32 n, f32 *to) {
   low = low < 0 ? 0 : low > n ? n : low;
   high = high > n ? n : high < low ? low : high;
   i32 i = 0;

@@ -87,6 +87,11 @@ static int is_linear(const u32 *load, u32 total, Place at) {
 
 static int is_single(const u32 *load) { return !(load[2] | load[3] | load[4] | load[5]); }
 
+// Whether an operand is one short row again and again, so that all tiles of it are alike
+static int is_repeated(const u32 *load, Place at) {
+  return !(load[2] | load[3] | load[4]) && load[5] == 1 && at.n3 < SHORT && TILE % at.n3 == 0;
+}
+
 static const u8 *memory_of(const u32 *a, const u32 *load) {
   return (const u8 *)a[load[0] >> 16] + (i32)load[1] * (i32)BYTES[load[0] >> 8 & 255];
 }
@@ -166,7 +171,7 @@ void tile_run(const u32 *a, const u32 *program, u32 first, u32 n) {
   u32 result = program[3] & 255, kind = program[3] >> 8 & 255;
   u8 *y = (u8 *)a[program[3] >> 16];
   Place place = {0, 0, program[5], program[6], program[7]};
-  u32 straight = 0, n_straight = 0, n_single = 0;  // which loads lie as the output does; how many
+  u32 straight = 0, kept = 0;  // loads that lie as the output does; that are the same in all tiles
   for (u32 i = 0; i < n_constants; i++) {
     const u32 *c = constants + 3 * i;
     u32 to = c[0] & 255;
@@ -176,13 +181,18 @@ void tile_run(const u32 *a, const u32 *program, u32 first, u32 n) {
   for (u32 i = 0; i < n_loads; i++) {
     const u32 *l = loads + i * LOAD_WORDS;
     u32 to = l[0] & 255, k = l[0] >> 8 & 255;
-    if (is_single(l)) {
-      fill(k, memory[to], fetch_one(k, memory_of(a, l)), TILE);
-      at[to] = memory[to];
-      n_single++;
-    } else if (is_linear(l, program[4], place)) straight |= 1u << i, n_straight++;
+    if (is_single(l)) fill(k, memory[to], fetch_one(k, memory_of(a, l)), TILE);
+    else if (is_repeated(l, place) && first % place.n3 == 0)
+      for (u32 j = 0; j < TILE; j += place.n3)
+        fetch_run(k, (u8 *)memory[to] + j * (k == WIDE ? 8 : 4), memory_of(a, l), place.n3);
+    else {
+      straight |= (u32)is_linear(l, program[4], place) << i;
+      continue;
+    }
+    at[to] = memory[to];
+    kept |= 1u << i;
   }
-  if (n_straight + n_single == n_loads) place = (Place){0, 0, 1, 1, program[4]};
+  if ((straight | kept) == (1u << n_loads) - 1) place = (Place){0, 0, 1, 1, program[4]};
   for (u32 end = first + n, m; first < end; first += m) {
     place.row = first / place.n3;
     place.rest = first % place.n3;
@@ -191,7 +201,7 @@ void tile_run(const u32 *a, const u32 *program, u32 first, u32 n) {
     for (u32 i = 0; i < n_loads; i++) {
       const u32 *l = loads + i * LOAD_WORDS;
       u32 to = l[0] & 255;
-      if (!is_single(l)) at[to] = bring(a, l, straight >> i & 1, first, place, m, memory[to]);
+      if (!(kept >> i & 1)) at[to] = bring(a, l, straight >> i & 1, first, place, m, memory[to]);
     }
     u8 *to = y + first * BYTES[kind];
     void *last = kind <= WIDE && m % UNIT == 0 ? to : (void *)memory[result];

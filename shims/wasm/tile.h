@@ -40,7 +40,7 @@ typedef void Instruction(void *y, const void *a, const void *b, const void *c, u
   X(xor_u32) X(not_u32) X(one_u32)                                                               \
   X(add_i64) X(sub_i64) X(mul_i64) X(div_i64) X(max_i64) X(min_i64) X(pow_i64) X(abs_i64)        \
   X(neg_i64) X(sign_i64) X(eq_i64) X(lt_i64) X(le_i64)                                           \
-  X(div_u64) X(max_u64) X(min_u64) X(lt_u64) X(le_u64) X(select_u64)                             \
+  X(div_u64) X(max_u64) X(min_u64) X(pow_u64) X(lt_u64) X(le_u64) X(select_u64)                  \
   X(i32_of_f32) X(u32_of_f32) X(i64_of_f32) X(u64_of_f32) X(f32_of_i32) X(f32_of_u32)            \
   X(f32_of_i64) X(f32_of_u64) X(i64_of_i32) X(i64_of_u32) X(i32_of_i64)
 

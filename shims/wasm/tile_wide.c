@@ -26,14 +26,20 @@ INLINE i64 divided(i64 x, i64 y) { return y == 0 ? 0 : y == -1 ? (i64)-(u64)x : 
 SINGLES(div_i64, i64, i64, divided(p, q))
 SINGLES(div_u64, u64, u64, q == 0 ? 0 : p / q)
 
+// by squaring; wraps around
+INLINE u64 raised(u64 x, u64 y) {
+  u64 made = 1;
+  for (; y; y >>= 1, x *= x)
+    if (y & 1) made *= x;
+  return made;
+}
+// a negative power is 1 / x^-y, truncated
 INLINE i64 power(i64 x, i64 y) {
-  if (y < 0) return x == 1 ? 1 : x == -1 ? (y & 1 ? -1 : 1) : 0;
-  u64 made = 1, base = (u64)x;
-  for (u64 left = (u64)y; left; left >>= 1, base *= base)
-    if (left & 1) made *= base;
-  return (i64)made;
+  if (y >= 0) return (i64)raised((u64)x, (u64)y);
+  return x == 1 ? 1 : x == -1 ? (y & 1 ? -1 : 1) : 0;
 }
 SINGLES(pow_i64, i64, i64, power(p, q))
+SINGLES(pow_u64, u64, u64, raised(p, q))
 
 SINGLE(abs_i64, i64, i64, p < 0 ? (i64)-(u64)p : p)
 SINGLE(neg_i64, i64, i64, (i64)-(u64)p)

@@ -12,7 +12,7 @@ from edgewise.formats import safetensors
 from edgewise.graph.graph import Constant
 
 Array = np.ndarray[Any, np.dtype[Any]]
-DTYPES = {"F32": "<f4", "F16": "<f2"}
+DTYPES = {"F32": "<f4", "F16": "<f2", "I8": "i1"}
 
 
 class Folder:

@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from edgewise.dtypes import DType
 from edgewise.graph.graph import Graph
 from edgewise.graph.text import parse_graph, print_graph
 from edgewise.importers.bert import build, config_from_files
+from edgewise.store.quantise import write_int8
 from edgewise.targets.reference import Reference
 from tests.importers.folder import Array, Folder
 from tests.importers.tiny_bert import TINY, VARIANTS, TinyBert, batch
@@ -148,3 +151,22 @@ def test_minilm(minilm: Folder) -> None:
         assert worst(found["sentence_embedding"][0], ARRAYS["embeddings"][index]) <= LIMIT
     assert len(ids) == 16
     assert worst(embedded(ids)["sentence_embedding"], ARRAYS["embeddings"]) <= LIMIT
+
+
+@pytest.mark.parametrize("name", ["mean", "sqrt"])
+def test_a_variant_in_8_bits_computes_with_its_codes_times_its_scales(
+    name: str, tmp_path: Path
+) -> None:
+    plain = VARIANTS[name].write(tmp_path / "tiny")
+    variant = write_int8(plain, tmp_path).path
+    with safe_open(variant / "model.safetensors", framework="numpy") as file:
+        arrays = {each: file.get_tensor(each) for each in file.keys()}  # noqa: SIM118
+    rounded = {
+        each: array * arrays[f"{each}_scale"] if f"{each}_scale" in arrays else array
+        for each, array in arrays.items() if not each.endswith("_scale")
+    }  # fmt: skip
+    save_file(rounded, plain / "model.safetensors")
+    inputs = batch(VARIANTS[name])
+    got, wanted = (run(imported(each), each, inputs) for each in (Folder(variant), Folder(plain)))
+    for output in wanted:
+        assert worst(got[output], wanted[output]) <= LIMIT

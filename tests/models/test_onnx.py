@@ -20,7 +20,7 @@ from edgewise.runtime.onnx import Files, OnnxSession
 from tests.models.cases import CASES, LINES, RECOGNITION, Arrays, Case, RealModel, each_run
 from tests.models.official import Official, check
 
-TARGETS = ["reference", pytest.param("webgpu", marks=pytest.mark.gpu)]
+TARGETS = ["reference", "wasm", pytest.param("webgpu", marks=pytest.mark.gpu)]
 Opener = Callable[[RealModel], Official]
 
 

@@ -1,16 +1,17 @@
-"""Sessions on wgpu with a tiny model whose tokens an independent llama predicts."""
+"""Sessions on wgpu and Wasm with a tiny model whose tokens an independent llama predicts."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
 from edgewise.errors import ContextOverrunError, DeviceLostError, EmptyPromptError, InputError
 from edgewise.host.cpython import CPythonHost
+from edgewise.host.wasm import WasmDevice
 from edgewise.runtime.session import Progress, Sampling, Session
 from edgewise.tasks.documents import load_manifest
 from tests.tiny_chat import TinyChat
@@ -18,22 +19,35 @@ from tests.tiny_chat import TinyChat
 GREEDY = Sampling()
 
 
-def run(tiny: TinyChat, folder: Path, work: Any, max_context: int = 64) -> Any:
-    """`work(session, progress)` on a session of its own."""
+Run: TypeAlias = Callable[[Any], None]
 
-    async def go() -> Any:
-        host = CPythonHost(folder)
+
+@pytest.fixture(params=[pytest.param("webgpu", marks=pytest.mark.gpu), "wasm"])
+def run(request: pytest.FixtureRequest, tiny: TinyChat, tmp_path: Path) -> Run:
+    """Does `work(session, progress)` on a session of its own, of a context of 64 tokens."""
+
+    async def go(work: Any) -> None:
+        host = CPythonHost(tmp_path)
         manifest = await load_manifest(host, str(tiny.manifest))
         seen: list[Progress] = []
         session = await Session.open(
-            host, manifest, max_context=max_context, on_progress=seen.append
+            host, manifest, target=request.param, max_context=64, on_progress=seen.append
         )
         try:
-            return await work(session, seen)
+            await work(session, seen)
         finally:
             await session.close()
 
-    return asyncio.run(go())
+    return lambda work: asyncio.run(go(work))
+
+
+def lose(session: Session) -> None:
+    """The device goes away."""
+    device = session._device
+    if isinstance(device, WasmDevice):
+        device._lost = "a helper thread trapped"
+    else:
+        device._device.destroy()  # type: ignore[attr-defined]
 
 
 async def answer(
@@ -51,9 +65,7 @@ async def answer(
     return made
 
 
-def test_tokens_are_the_oracles_and_a_prefix_is_not_read_again(
-    tiny: TinyChat, tmp_path: Path
-) -> None:
+def test_tokens_are_the_oracles_and_a_prefix_is_not_read_again(tiny: TinyChat, run: Run) -> None:
     first, second = [72, 105, 33], [72, 105, 33, 40, 41, 42]
 
     async def work(session: Session, seen: list[Progress]) -> None:
@@ -66,10 +78,10 @@ def test_tokens_are_the_oracles_and_a_prefix_is_not_read_again(
         assert stages == ["check", "compile", "download", "load"]
         assert session.report.device_nbytes > 0
 
-    run(tiny, tmp_path, work)
+    run(work)
 
 
-def test_a_stop_token_ends_and_the_next_answer_is_right(tiny: TinyChat, tmp_path: Path) -> None:
+def test_a_stop_token_ends_and_the_next_answer_is_right(tiny: TinyChat, run: Run) -> None:
     prompt = [72, 105, 33]
     wanted = tiny.greedy(prompt, 8)
 
@@ -79,12 +91,10 @@ def test_a_stop_token_ends_and_the_next_answer_is_right(tiny: TinyChat, tmp_path
         assert await answer(session, prompt, 8, stop_ids={stop}) == upto
         assert await answer(session, prompt, 8) == wanted
 
-    run(tiny, tmp_path, work)
+    run(work)
 
 
-def test_a_seed_repeats_itself_and_a_penalty_counts_the_prompt(
-    tiny: TinyChat, tmp_path: Path
-) -> None:
+def test_a_seed_repeats_itself_and_a_penalty_counts_the_prompt(tiny: TinyChat, run: Run) -> None:
     prompt = [72, 105, 33, 40]
 
     async def work(session: Session, seen: list[Progress]) -> None:
@@ -97,10 +107,10 @@ def test_a_seed_repeats_itself_and_a_penalty_counts_the_prompt(
         assert len({*prompt, *made}) == len(prompt) + len(made)
         assert await answer(session, prompt, 8) == tiny.greedy(prompt, 8)
 
-    run(tiny, tmp_path, work)
+    run(work)
 
 
-def test_bad_prompts_are_refused_and_the_next_one_works(tiny: TinyChat, tmp_path: Path) -> None:
+def test_bad_prompts_are_refused_and_the_next_one_works(tiny: TinyChat, run: Run) -> None:
     async def work(session: Session, seen: list[Progress]) -> None:
         with pytest.raises(EmptyPromptError):
             await answer(session, [], 4)
@@ -113,10 +123,10 @@ def test_bad_prompts_are_refused_and_the_next_one_works(tiny: TinyChat, tmp_path
         prompt = [7] * 60
         assert await answer(session, prompt, 20) == tiny.greedy(prompt, 4), "to the context's end"
 
-    run(tiny, tmp_path, work)
+    run(work)
 
 
-def test_leaving_an_answer_leaves_the_session_usable(tiny: TinyChat, tmp_path: Path) -> None:
+def test_leaving_an_answer_leaves_the_session_usable(tiny: TinyChat, run: Run) -> None:
     prompt = [72, 105, 33]
 
     async def work(session: Session, seen: list[Progress]) -> None:
@@ -125,10 +135,10 @@ def test_leaving_an_answer_leaves_the_session_usable(tiny: TinyChat, tmp_path: P
         await batches.aclose()
         assert await answer(session, prompt, 8) == tiny.greedy(prompt, 8)
 
-    run(tiny, tmp_path, work)
+    run(work)
 
 
-def test_a_lost_device_is_replaced_and_no_token_lost(tiny: TinyChat, tmp_path: Path) -> None:
+def test_a_lost_device_is_replaced_and_no_token_lost(tiny: TinyChat, run: Run) -> None:
     prompt = [72, 105, 33]
 
     async def work(session: Session, seen: list[Progress]) -> None:
@@ -140,21 +150,21 @@ def test_a_lost_device_is_replaced_and_no_token_lost(tiny: TinyChat, tmp_path: P
             made += batch
             if len(made) >= 4 and not lost:
                 lost = len(made)
-                session._executable._device.destroy()  # type: ignore[attr-defined]
+                lose(session)
         assert lost
         assert made == tiny.greedy(prompt, 10)
 
-    run(tiny, tmp_path, work)
+    run(work)
 
 
-def test_a_device_lost_twice_is_an_error_with_a_name(tiny: TinyChat, tmp_path: Path) -> None:
+def test_a_device_lost_twice_is_an_error_with_a_name(tiny: TinyChat, run: Run) -> None:
     async def fragile(session: Session) -> None:
         batches = session.generate([72], max_new_tokens=10, stop_ids=(), sampling=GREEDY)
         async for _ in batches:
-            session._executable._device.destroy()  # type: ignore[attr-defined]
+            lose(session)
 
     async def work(session: Session, seen: list[Progress]) -> None:
         with pytest.raises(DeviceLostError):
             await fragile(session)
 
-    run(tiny, tmp_path, work)
+    run(work)

@@ -62,6 +62,24 @@ def test_no_device() -> None:
     assert rows(None) == {"WebGPU": "none: no WebGPU adapter"}
     assert report.summary(None) == "No WebGPU here."
     assert report.summary(FACTS) == "WebGPU on Some GPU."
+    assert report.summary(None, WASM) == "No WebGPU here. Wasm, 1 thread."
+    assert report.summary(FACTS, WASM) == "WebGPU on Some GPU. Wasm, 1 thread."
+
+
+WASM = replace(FACTS, target="wasm", name="Wasm, 1 thread", features=frozenset({"simd"}),
+               limits={"threads": 1, "maxBufferSize": 1 << 32})  # fmt: skip
+
+
+def test_wasm_rows() -> None:
+    def found(facts: DeviceFacts | None) -> list[tuple[str, str]]:
+        why = None if facts else NoDeviceError("Wasm without SIMD")
+        return [(row.name, row.value) for row in report.wasm_rows(facts, why)]
+
+    assert found(None) == [("Wasm", "none: Wasm without SIMD")]
+    assert found(WASM) == [("Wasm", "1 thread"), ("Relaxed SIMD", "no"), ("Wasm threads", "one")]
+    many = replace(WASM, name="Wasm, 8 threads", features=frozenset({"simd", "relaxed-simd"}),
+                   limits={"threads": 8})  # fmt: skip
+    assert found(many) == [("Wasm", "8 threads"), ("Relaxed SIMD", "yes")]
 
 
 SESSION = Report(

@@ -1,4 +1,4 @@
-"""The WGSL of element-wise rows on wgpu: NaN, infinities, -0, large and small numbers, all types.
+"""The WGSL of element-wise rows, on wgpu and in Wasm: NaN, infinities, -0, all sizes and types.
 
 The oracle is the reference in float64. What a GPU may do with subnormal numbers is its own affair:
 there are none here.
@@ -7,6 +7,9 @@ there are none here.
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +19,13 @@ from edgewise.dtypes import DType
 from edgewise.graph.graph import Graph
 from edgewise.host.base import WeightFile
 from edgewise.host.native import NativeDevice
+from edgewise.host.wasm import WasmDevice
 from edgewise.ops import OPS
 from edgewise.ops.base import Op
-from edgewise.targets.webgpu.compile import compile_plan
+from edgewise.plan.plan import Plan
+from edgewise.targets.wasm.compile import compile_plan as wasm
+from edgewise.targets.wasm.opcodes import OPCODES
+from edgewise.targets.webgpu.compile import compile_plan as webgpu
 from tests.ops.decomposition import Array, graph_of, outputs
 from tests.ops.webnn_vectors import worst
 
@@ -35,33 +42,58 @@ ATTRS: dict[str, dict[str, Any]] = {
     "linear": {"alpha": 3.0, "beta": -1.0}, "cast": {"dataType": DType.FLOAT16},
 }  # fmt: skip
 FLOAT_ROWS = [row for row in OPS.values() if row.wgsl and DType.FLOAT32 in row.inputs[-1].dtypes]
-INTEGERS = [DType.INT8, DType.UINT8, DType.INT32, DType.UINT32]
+INTEGERS = [DType.INT8, DType.UINT8, DType.INT32, DType.UINT32, DType.INT64, DType.UINT64]
+
+
+Run = Callable[[Graph, dict[str, Array]], Array]
+
+
+async def _read(hash: str) -> bytes:
+    raise AssertionError(f"cases read no object {hash=}")
 
 
 @pytest.fixture(scope="module")
-def device() -> NativeDevice:
-    async def read(hash: str) -> bytes:
-        raise AssertionError(f"cases read no object {hash=}")
+def run_webgpu() -> Run:
+    device = NativeDevice(_read)
 
-    return NativeDevice(read)
+    def run(graph: Graph, arrays: dict[str, Array]) -> Array:
+        plan = webgpu({"main": graph}, {}, device.facts, features=device.facts.features)
+        return asyncio.run(_only_output(device, plan, graph, arrays))
+
+    return run
 
 
-def run(device: NativeDevice, graph: Graph, arrays: dict[str, Array]) -> Array:
-    """The only output of `graph`."""
+@pytest.fixture(scope="module")
+def run_wasm() -> Iterator[Run]:
+    device = WasmDevice(_read, module="relaxed")
 
-    async def go() -> bytes:
-        plan = compile_plan({"main": graph}, {}, device.facts, features=device.facts.features)
-        executable = await device.load(plan.to_json(), WeightFile(()), lambda done, total: None)
-        for name, array in arrays.items():
-            await executable.write(name, array.tobytes())
-        await executable.run("main", {})
-        raw = await executable.read("y0")
-        await executable.close()
-        return raw
+    def run(graph: Graph, arrays: dict[str, Array]) -> Array:
+        plan = wasm({"main": graph}, {}, device.facts)
+        return asyncio.run(_only_output(device, plan, graph, arrays))
 
+    yield run
+    asyncio.run(device.close())
+
+
+@pytest.fixture(params=[pytest.param("webgpu", marks=pytest.mark.gpu), "wasm"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Gives the only output of a graph on a target."""
+    made: Run = request.getfixturevalue(f"run_{request.param}")
+    return made
+
+
+async def _only_output(
+    device: NativeDevice | WasmDevice, plan: Plan, graph: Graph, arrays: dict[str, Array]
+) -> Array:
+    executable = await device.load(plan.to_json(), WeightFile(()), lambda done, total: None)
+    for name, array in arrays.items():
+        await executable.write(name, array.tobytes())
+    await executable.run("main", {})
+    raw = await executable.read("y0")
+    await executable.close()
     value = graph.values[graph.outputs["y0"]]
     shape = [dim for dim in value.shape if isinstance(dim, int)]
-    return np.frombuffer(asyncio.run(go()), value.dtype.value)[: np.prod(shape)].reshape(shape)
+    return np.frombuffer(raw, value.dtype.value)[: np.prod(shape)].reshape(shape)
 
 
 def _operands(row: Op, x: Array) -> dict[str, Array]:
@@ -75,7 +107,7 @@ def _operands(row: Op, x: Array) -> dict[str, Array]:
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("row", FLOAT_ROWS, ids=lambda row: row.name)
-def test_floats(device: NativeDevice, row: Op, dtype: str) -> None:
+def test_floats(run: Run, row: Op, dtype: str) -> None:
     with np.errstate(over="ignore"):
         x = FLOATS.astype(dtype)
         x = x[~np.isfinite(x) | (np.abs(x) <= WITHIN.get(row.name, np.inf))]
@@ -83,7 +115,7 @@ def test_floats(device: NativeDevice, row: Op, dtype: str) -> None:
     arrays = _operands(row, x[(np.abs(x) >= tiny) | (x == 0) | np.isnan(x)])
     attrs = ATTRS.get(row.name, {})
     graph = graph_of(row.name, arrays, **attrs)
-    got = run(device, graph, arrays)
+    got = run(graph, arrays)
     with np.errstate(over="ignore"):
         want = outputs(graph, arrays, precise=True)[0].astype(got.dtype)
     with np.errstate(invalid="ignore"):
@@ -96,7 +128,7 @@ def test_floats(device: NativeDevice, row: Op, dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", INTEGERS)
 @pytest.mark.parametrize("row", [r for r in OPS.values() if r.wgsl], ids=lambda row: row.name)
-def test_integers(device: NativeDevice, row: Op, dtype: DType) -> None:
+def test_integers(run: Run, row: Op, dtype: DType) -> None:
     if dtype not in row.inputs[-1].dtypes:
         return
     info = np.iinfo(dtype.value)
@@ -111,4 +143,9 @@ def test_integers(device: NativeDevice, row: Op, dtype: DType) -> None:
         arrays["b"] = arrays["b"][arrays["b"] >= 0]
     attrs = {"dataType": DType.INT32} if row.name == "cast" else {}
     graph = graph_of(row.name, arrays, **attrs)
-    np.testing.assert_array_equal(run(device, graph, arrays), outputs(graph, arrays)[0])
+    np.testing.assert_array_equal(run(graph, arrays), outputs(graph, arrays)[0])
+
+
+def test_opcodes_are_those_of_the_interpreter() -> None:
+    text = (Path(__file__).parents[2] / "shims/wasm/tile.h").read_text()
+    assert tuple(re.findall(r"\bX\((\w+)\)", text.split("#define OPCODES(X)")[1])) == OPCODES

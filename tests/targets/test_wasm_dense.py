@@ -102,6 +102,22 @@ def test_conv2d(devices: Devices, data: st.DataObject) -> None:
     make.check(devices, y)
 
 
+@settings(max_examples=6, deadline=None)
+@given(st.data())
+def test_conv2d_of_tiles(devices: Devices, data: st.DataObject) -> None:
+    """Windows of 3 x 3 over as many channels as winograd.c wants."""
+    draw = data.draw
+    groups, depth, rows = draw(st.integers(1, 2)), *(draw(st.integers(16, 70)) for _ in range(2))
+    shape = (draw(st.integers(1, 2)), groups * depth, *(draw(st.integers(3, 40)) for _ in range(2)))
+    make = Given()
+    y = make.b.conv2d(
+        make(shape), make((groups * rows, depth, 3, 3)),
+        bias=make((groups * rows,)) if draw(st.booleans()) else None,
+        padding=tuple(draw(st.integers(0, 2)) for _ in range(4)), groups=groups,
+    )  # fmt: skip
+    make.check(devices, y)
+
+
 @EXAMPLES
 @given(st.data())
 def test_conv_transpose2d(devices: Devices, data: st.DataObject) -> None:

@@ -35,18 +35,21 @@ def close(devices: Devices) -> None:
         asyncio.run(device.close())
 
 
-def run(
-    device: WasmDevice,
+def run_all(
+    devices: Devices,
     graph: Graph,
     given: Mapping[str, bytes],
     bindings: Mapping[str, int] | None = None,
-) -> dict[str, bytes]:
-    """The outputs and states of one run, by name."""
-    plan = compile_plan({"main": graph}, {}, device.facts)
+) -> dict[str, dict[str, bytes]]:
+    """Each device's outputs and states by name; those of two threads are one thread's to the bit.
+
+    Nothing in a plan depends on which of these devices runs it.
+    """
+    plan = compile_plan({"main": graph}, {}, devices["threads"].facts)
     text = plan.to_json()
     assert from_json(text) == plan, "a plan is what its JSON says"
 
-    async def go() -> dict[str, bytes]:
+    async def go(device: WasmDevice) -> dict[str, bytes]:
         executable = await device.load(text, WeightFile(()), lambda done, total: None)
         for name, data in given.items():
             await executable.write(name, data)
@@ -55,17 +58,10 @@ def run(
         await executable.close()
         return made
 
-    return asyncio.run(go())
+    async def all_of_them() -> dict[str, dict[str, bytes]]:
+        return {name: await go(device) for name, device in devices.items()}
 
-
-def run_all(
-    devices: Devices,
-    graph: Graph,
-    given: Mapping[str, bytes],
-    bindings: Mapping[str, int] | None = None,
-) -> dict[str, dict[str, bytes]]:
-    """What each device makes of it; that of two threads is the one thread's to the bit."""
-    made = {name: run(device, graph, given, bindings) for name, device in devices.items()}
+    made = asyncio.run(all_of_them())
     assert made["two threads"] == made["threads"], "work is shared without a difference"
     return {name: each for name, each in made.items() if name != "two threads"}
 

@@ -51,6 +51,12 @@ def minilm_model(minilm_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
     return str(pack(minilm_folder, tmp_path_factory.mktemp("minilm")))
 
 
+@pytest.fixture(scope="module")
+def int8_model(minilm_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """all-MiniLM-L6-v2 in 8 bits, packed."""
+    return str(pack(minilm_folder, tmp_path_factory.mktemp("minilm8"), "int8"))
+
+
 def some_texts(count: int) -> list[str]:
     rng = random.Random(SEED)
     return [" ".join(rng.choices(WORDS, k=rng.randrange(0, 20))) for _ in range(count)]
@@ -189,6 +195,19 @@ def test_minilm(host: CPythonHost, minilm_model: str, target: Target) -> None:
     together, alone = asyncio.run(run())
     np.testing.assert_allclose(together, VECTORS, rtol=0, atol=LIMIT)
     np.testing.assert_allclose(alone, VECTORS[:1], rtol=0, atol=LIMIT)
+
+
+@pytest.mark.slow
+def test_minilm_in_8_bits(host: CPythonHost, int8_model: str) -> None:
+    """Cosines with the vectors of float32, where activations are rounded too.
+
+    Measured: 0.9758 at least, 0.9948 in the mean; 0.9964 and 0.9993 where weights alone are rounded
+    (on WebGPU, the reference). The texts are hard ones: many languages, an empty one, symbols.
+    """
+    found = asyncio.run(embed(ORACLE["texts"], model=int8_model, target="wasm", host=host))
+    cosines = (np.asarray(found) * VECTORS).sum(axis=1)
+    assert cosines.min() > 0.97
+    assert cosines.mean() > 0.993
 
 
 def test_sync(tiny_model: str, host: CPythonHost, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The host of a CPython process: native WebGPU, a folder as store, files and sockets.
+"""The host of a CPython process: native WebGPU, Wasm, a folder as store, files and sockets.
 
 What is heavy (wgpu, tokenizers, httpx) is imported when it is first used, so that `edgewise
 --help` is quick and a server without a GPU driver still starts.
@@ -14,11 +14,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import debug
 from ..errors import DownloadError, FormatError, NoDeviceError
 from ..store.progress import Progress
 from .answers import cannot_wait, lacking, missing_object, refusal, unreachable
 from .base import Device, T, Target
+from .best import best_device
 from .files import FileStore, is_remote, local_path, read_range
 from .template import render
 
@@ -67,30 +67,23 @@ class CPythonHost:
         self.store = FileStore(store or default_store())
 
     async def open_device(self, target: Target | None = None) -> Device:
-        """The best WebGPU adapter, a software one included; without any, the reference.
-
-        With a `target`, that or NoDeviceError.
-        """
-        from .reference import reference_device
-
+        """The best device (`best_device`), or the one for `target`, or NoDeviceError."""
+        if target is None:
+            return await best_device(self.open_device)
         if target == "webnn":
             raise NoDeviceError("WebNN", got="CPython", need="a browser that has it",
-                                fix="choose target 'webgpu' or 'reference'")  # fmt: skip
+                                fix="choose target 'webgpu', 'wasm' or 'reference'")  # fmt: skip
         if target == "reference":
+            from .reference import reference_device
+
             return reference_device(self._object)
         if target == "wasm":
             from .wasm import WasmDevice
 
             return WasmDevice(self._object)
-        try:
-            from .native import NativeDevice
+        from .native import NativeDevice
 
-            return NativeDevice(self._object)
-        except NoDeviceError as error:
-            if target is not None:
-                raise
-            debug.say(debug.TIMINGS, "host", str(error))
-            return reference_device(self._object)
+        return NativeDevice(self._object)
 
     async def _object(self, hash: str) -> bytes:
         data = await asyncio.to_thread(self.store.get, hash)

@@ -20,7 +20,7 @@ def use(host: Host) -> None:
 
 
 def current() -> Host:
-    """The host named by `use`; in CPython, else, native WebGPU and the user's own store.
+    """The host named by `use`; in CPython, else, this machine's devices and the user's own store.
 
     Raises HostError in a page whose worker named none.
     """

@@ -166,7 +166,13 @@ class Plan:
     def peak_nbytes(self) -> int:
         """The most device memory that it holds at once: while its weights come, with staging."""
         buffers = sum(max(buffer.nbytes, SMALLEST_BUFFER) for buffer in self.buffers)
-        return buffers + SLOTS * SLOT_STRIDE
+        return buffers + (self._records_nbytes if self.target == "wasm" else SLOTS * SLOT_STRIDE)
+
+    @property
+    def _records_nbytes(self) -> int:
+        """What Wasm holds of the programs: a record of four words a step, and its arguments."""
+        steps = [step for program in self.programs.values() for step in program]
+        return sum(16 + 4 * (len(step.bindings) + len(step.numbers)) for step in steps)
 
     def to_json(self) -> str:
         """One line of JSON: what the executors read."""

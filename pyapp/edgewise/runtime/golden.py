@@ -29,9 +29,6 @@ TOKENS = (3, 71, 40)
 NEXT = 5
 PROGRAMS = Programs({"prefill": {}, "decode": {"seq": 1}})
 TOLERANCE = {DType.FLOAT32: 1e-4, DType.FLOAT16: 2e-2}  # of the logits' norm
-#: On Wasm, products with quantised weights round their other operand to 8 bits: half a step of
-#: 1/127 of a group's largest, in each of a layer's seven products.
-ROUNDED = 2e-2
 
 
 def graph(activation: DType) -> Graph:
@@ -119,10 +116,9 @@ async def check(device: Device, code: str, activation: DType) -> str | None:
             worst = max(worst, _relative(got, wanted))
     finally:
         await executable.close()
-    allowed = ROUNDED if device.facts.target == "wasm" else TOLERANCE[activation]
-    if worst <= allowed:
+    if worst <= TOLERANCE[activation]:
         return None
-    return f"logits are off by {worst:.1e} of their norm, more than {allowed:.0e}"
+    return f"logits are off by {worst:.1e} of their norm, more than {TOLERANCE[activation]:.0e}"
 
 
 def _relative(got: tuple[float, ...], wanted: tuple[float, ...]) -> float:

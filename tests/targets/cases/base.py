@@ -52,15 +52,15 @@ class Case:
         return int(np.prod(shape))
 
 
-def check(case: Case, got: Mapping[str, Array]) -> None:
-    """Assert that every output and state is within its type's limit."""
+def check(case: Case, got: Mapping[str, Array], least: float = 0.0) -> None:
+    """Assert that every output and state is within its type's limit, or `least` of the largest."""
     for name, wanted in case.expected().items():
         dtype = case.value(name).dtype
         a, b = np.asarray(got[name], np.float64).ravel(), np.asarray(wanted, np.float64).ravel()
         assert a.shape == b.shape, f"{case.name} {name}: {a.shape} for {b.shape}"
         scale = np.abs(b).max() if b.size else 1.0
         worst = np.abs(a - b).max() if b.size else 0.0
-        limit = max(LIMIT.get(dtype, 0.0) * scale, DEVICE_LIMIT.get(case.name, 0.0))
+        limit = max(max(LIMIT.get(dtype, 0.0), least) * scale, DEVICE_LIMIT.get(case.name, 0.0))
         assert worst <= limit, f"{case.name} {name}: off by {worst} of {scale}"
 
 

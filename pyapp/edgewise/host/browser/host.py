@@ -20,6 +20,7 @@ from ...targets.device import DeviceFacts
 from ...targets.webnn.facts import WebnnFacts, probes
 from ..answers import cannot_wait, missing_object, refusal, unreachable
 from ..base import Device, T, Target, WeightFile
+from ..best import best_device
 from ..packages import load
 from ..parts import PartsDevice
 from ..reference import reference_device
@@ -42,7 +43,9 @@ class BrowserHost:
         self.store = BrowserStore(shims)
 
     async def open_device(self, target: Target | None = None) -> Device:
-        """The GPU that the browser offers, or what `target` names. Raises NoDeviceError."""
+        """The best device (`best_device`), or the one for `target`. Raises NoDeviceError."""
+        if target is None:
+            return await best_device(self.open_device)
         if target == "reference":
             return reference_device(self._object)
         if target == "webnn":

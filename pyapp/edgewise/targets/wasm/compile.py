@@ -25,7 +25,9 @@ from . import (
     lower_gemm,
     lower_gemm8,
     lower_index,
+    lower_llm,
     lower_move,
+    lower_quantized,
     lower_recurrent,
     lower_rows,
     lower_sample,
@@ -58,6 +60,8 @@ LOWERINGS: dict[str, Lowering] = {
     **dict.fromkeys(("lstm", "lstmCell"), lower_recurrent.lstm),
     **dict.fromkeys(("gru", "gruCell"), lower_recurrent.gru),
     "quantizedLinear": lower_gemm8.quantized_linear,
+    **lower_quantized.PRODUCTS,
+    **lower_llm.BETWEEN,
     "markSeen": lower_sample.mark_seen,
     "sample": lower_sample.sample,
 }

@@ -27,6 +27,7 @@ PATCH_FLOATS = 40960  # what conv.c copies at most
 PATCH_AIM = 24576  # what it copies where it can choose
 PLACES = 8192  # taps of conv.c at once
 PIXELS = 32  # of an item of conv_1x1.c
+TURNED_FLOATS = 40960  # what winograd.c turns at once
 WIDEST = 256  # columns of a block of conv.c
 ITEMS = 16  # that threads share evenly
 
@@ -72,6 +73,8 @@ def conv2d(p: Program, node: Node) -> None:
     pixel = line_of_pixels(x)
     if size == strides == (1, 1) and padding == (0, 0, 0, 0) and pixel is not None:
         _by_pixels(p, node, x, pixel, filters, bias, y, made.shape, groups)
+    elif _suits_winograd(window, x.shape, made.shape, groups):
+        _by_tiles(p, node, x, filters, bias, made, window, groups)
     else:
         by_patches(p, node, x, filters, bias, made, window, groups)
     finish(p, node, y, to)
@@ -123,6 +126,34 @@ def _by_pixels(
         [batches, groups, depth, rows, pixels, x.view.offset, *x.view.strides[:2], pixel,
          bias is not None, PIXELS, part],
         items=blocks((batches,), pixels, groups, PIXELS, 1), grain=max(FLOPS // max(work, 1), 1),
+    )  # fmt: skip
+
+
+def _suits_winograd(window: Window, x: Shape, y: Shape, groups: int) -> bool:
+    """Whether products are most of the work, and a block's channels are not too many."""
+    depth, rows = cast(int, x[1]) // groups, cast(int, y[1]) // groups
+    plain = window.size == (3, 3) and window.strides == window.dilations == (1, 1)
+    return plain and 16 <= depth <= TURNED_FLOATS // 128 and rows >= 12
+
+
+def _by_tiles(
+    p: Program, node: Node, x: Image, filters: Place, bias: Place | None, y: Image,
+    window: Window, groups: int,
+) -> None:  # fmt: skip
+    """Two steps of winograd.c."""
+    batches, channels, *sizes = x.shape
+    depth, rows = cast(int, channels) // groups, cast(int, y.shape[1]) // groups
+    turned = p.temporary(node.outputs[0], (16, groups * rows, depth), DType.FLOAT32)
+    every = groups * rows * depth
+    p.emit("winograd_filter", node, [filters], [turned], [every], items=every, grain=2048)
+    tiles = 16 if 16 * 16 * depth <= TURNED_FLOATS else 8
+    place = p.operand(x.view.root)
+    p.emit(
+        "winograd", node, [place, turned, place if bias is None else bias], [y.view.root],
+        [groups, depth, rows, *sizes, *y.shape[2:], *window.padding, x.view.offset,
+         *x.view.strides, bias is not None, tiles, batches],
+        items=blocks((batches, groups), y.shape[2], y.shape[3], 2, 2 * tiles),
+        grain=max(FLOPS // (32 * rows * depth * tiles), 1),
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ _NAMES = """
     xor_u32 not_u32 one_u32
     add_i64 sub_i64 mul_i64 div_i64 max_i64 min_i64 pow_i64 abs_i64
     neg_i64 sign_i64 eq_i64 lt_i64 le_i64
-    div_u64 max_u64 min_u64 lt_u64 le_u64 select_u64
+    div_u64 max_u64 min_u64 pow_u64 lt_u64 le_u64 select_u64
     i32_of_f32 u32_of_f32 i64_of_f32 u64_of_f32 f32_of_i32 f32_of_u32
     f32_of_i64 f32_of_u64 i64_of_i32 i64_of_u32 i32_of_i64
 """

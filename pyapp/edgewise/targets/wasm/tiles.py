@@ -120,8 +120,8 @@ class Tile:
         )  # fmt: skip
 
     def _needed(self, result: Reg) -> list[tuple[str, Reg, tuple[Reg, ...]]]:
-        """The instructions that `result` depends on, which is the last. Loads and constants that
-        it does not go."""
+        """The instructions that `result` depends on, which is the last; what is loaded for
+        none of them is dropped."""
         used = {result}
         code = []
         for name, made, args in reversed(self.code):
@@ -155,7 +155,11 @@ class Tile:
         shape, strides = merged_together(self.shape, [each.view.strides for each in self.loads])
         lead = MAX_AXES - len(shape)
         sizes: list[Dim | tuple[Dim, ...]] = [*(1,) * lead, *shape]
-        at = self._registers(result, code)
+        rows = {
+            each.to for each, steps in zip(self.loads, strides, strict=True)
+            if not any(steps[:-1]) and (len(shape) > 1 or steps[-1] == 0)
+        }  # fmt: skip
+        at = self._registers(result, code, rows)
         head: list[Number] = [
             len(self.loads), len(self.constants), len(code),
             at[result] | KINDS[value.dtype] << 8 | out << 16, elements(self.shape), *sizes[1:],
@@ -172,10 +176,11 @@ class Tile:
         return head
 
     def _registers(
-        self, result: Reg, code: Sequence[tuple[str, Reg, tuple[Reg, ...]]]
+        self, result: Reg, code: Sequence[tuple[str, Reg, tuple[Reg, ...]]], rows: set[Reg]
     ) -> dict[Reg, int]:
-        """A register for each value; constants and single elements keep theirs."""
-        kept = {*self.constants.values(), *(x.to for x in self.loads if is_single(x.view))}
+        """A register for each value; constants and `rows`, operands that may be the same in all
+        tiles, keep theirs."""
+        kept = {*self.constants.values(), *rows}
         at = {
             reg: n for n, reg in enumerate((*self.constants.values(), *(x.to for x in self.loads)))
         }
@@ -191,11 +196,6 @@ class Tile:
                 raise FullError
             at[made] = free.pop()
         return at
-
-
-def is_single(view: View) -> bool:
-    """Whether all elements are one."""
-    return all(stride == 0 for stride in view.strides)
 
 
 def broadcast(view: View, shape: Shape, to: Shape) -> View:

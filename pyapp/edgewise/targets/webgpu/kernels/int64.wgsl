@@ -68,8 +68,8 @@ fn div_i64(a: vec2u, b: vec2u) -> vec2u {
 fn pow64(a: vec2u, b: vec2u) -> vec2u {
   var result = vec2u(1u, 0u);
   var base = a;
-  for (var left = b.x; left > 0u; left >>= 1u) {
-    if ((left & 1u) == 1u) { result = mul64(result, base); }
+  for (var left = b; any(left > vec2u(0u)); left = vec2u(left.x >> 1u | left.y << 31u, left.y >> 1u)) {
+    if ((left.x & 1u) == 1u) { result = mul64(result, base); }
     base = mul64(base, base);
   }
   return result;
