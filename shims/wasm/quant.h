@@ -24,6 +24,9 @@ INLINE u32 scale_bytes(u32 form) { return ROWS * (form & WIDE ? 4 : 2) << (form 
 INLINE u32 code_bytes(u32 form) { return (form & BITS8 ? 256 : 128) >> (form & HALVES ? 1 : 0); }
 INLINE f32 back(u32 form) { return form & WIDE ? 1.0f / UP : 281474976710656.0f; }
 
+// Which byte of a panel's codes of 4 bits has step k of a row
+INLINE u32 code_place(u32 row, u32 k) { return k / 4 * 16 + row % 4 * 4 + k % 2 * 2 + k % 4 / 2; }
+
 typedef struct {
   v128 scale[2], minimum[2];
 } Scales;

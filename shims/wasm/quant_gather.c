@@ -18,8 +18,7 @@ INLINE Pair pair_of(const u8 *p, u32 form, u32 row) {
 
 INLINE i32 code_of(const u8 *w, u32 form, u32 row, u32 k) {
   if (form & BITS8) return ((const i8 *)w)[k / 2 * 16 + row * 2 + k % 2];
-  u32 place = k % 2 * 2 + k % 4 / 2;
-  return w[k / 4 * 16 + row % 4 * 4 + place] >> (row / 4 * 4) & 15;
+  return w[code_place(row, k)] >> row / 4 * 4 & 15;
 }
 
 KERNEL(quant_gather) {

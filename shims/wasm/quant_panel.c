@@ -5,33 +5,39 @@
 
 #define UNROLL _Pragma("clang loop unroll(full)")
 
+// Steps along K stay a loop: unrolled, the compiler orders them by sums and spills all else.
+#define ROLLED _Pragma("clang loop unroll(disable)")
+
+INLINE void clear(int rows, v128 out[][2]) {
+  UNROLL for (int r = 0; r < rows; r++) out[r][0] = out[r][1] = wasm_i32x4_const_splat(0);
+}
+
 // 4 * n steps of 4-bit codes; those of rows 4 to 7 count 16 times
 INLINE void block_of_4(const u8 *w, const u8 *x, int rows, int n, v128 out[][2]) {
   v128 low = wasm_i16x8_const_splat(15), high = wasm_i16x8_const_splat(240);
-  UNROLL for (int k = 0; k < n; k++) {
-    v128 v = load(w + 16 * k), u = wasm_u16x8_shr(v, 8);
-    v128 q0 = wasm_v128_and(v, low), q1 = wasm_v128_and(v, high);
-    v128 q2 = wasm_v128_and(u, low), q3 = wasm_v128_and(u, high);
-    UNROLL for (int r = 0; r < rows; r++) {
-      v128 b0 = wasm_v128_load32_splat(x + 64 * r + 8 * k), b1 = wasm_v128_load32_splat(x + 64 * r + 8 * k + 4);
-      v128 d0 = wasm_i32x4_dot_i16x8(b0, q0), d1 = wasm_i32x4_dot_i16x8(b0, q1);
-      out[r][0] = k ? wasm_i32x4_add(out[r][0], d0) : d0;
-      out[r][1] = k ? wasm_i32x4_add(out[r][1], d1) : d1;
-      out[r][0] = wasm_i32x4_add(out[r][0], wasm_i32x4_dot_i16x8(b1, q2));
-      out[r][1] = wasm_i32x4_add(out[r][1], wasm_i32x4_dot_i16x8(b1, q3));
+  clear(rows, out);
+  ROLLED for (const u8 *end = w + 16 * n; w != end; w += 16, x += 8) {
+    v128 v = load(w), u = wasm_u16x8_shr(v, 8);
+    UNROLL for (int half = 0; half < 2; half++, v = u) {
+      v128 q0 = wasm_v128_and(v, low), q1 = wasm_v128_and(v, high);
+      UNROLL for (int r = 0; r < rows; r++) {
+        v128 b = wasm_v128_load32_splat(x + 64 * r + 4 * half);
+        out[r][0] = wasm_i32x4_add(out[r][0], wasm_i32x4_dot_i16x8(b, q0));
+        out[r][1] = wasm_i32x4_add(out[r][1], wasm_i32x4_dot_i16x8(b, q1));
+      }
     }
   }
 }
 
 // 2 * n steps of 8-bit codes
 INLINE void block_of_8(const u8 *w, const u8 *x, int rows, int n, v128 out[][2]) {
-  UNROLL for (int k = 0; k < n; k++) {
-    v128 v0 = wasm_i16x8_load8x8(w + 16 * k), v1 = wasm_i16x8_load8x8(w + 16 * k + 8);
+  clear(rows, out);
+  ROLLED for (const u8 *end = w + 16 * n; w != end; w += 16, x += 4) {
+    v128 v0 = wasm_i16x8_load8x8(w), v1 = wasm_i16x8_load8x8(w + 8);
     UNROLL for (int r = 0; r < rows; r++) {
-      v128 b = wasm_v128_load32_splat(x + 64 * r + 4 * k);
-      v128 d0 = wasm_i32x4_dot_i16x8(b, v0), d1 = wasm_i32x4_dot_i16x8(b, v1);
-      out[r][0] = k ? wasm_i32x4_add(out[r][0], d0) : d0;
-      out[r][1] = k ? wasm_i32x4_add(out[r][1], d1) : d1;
+      v128 b = wasm_v128_load32_splat(x + 64 * r);
+      out[r][0] = wasm_i32x4_add(out[r][0], wasm_i32x4_dot_i16x8(b, v0));
+      out[r][1] = wasm_i32x4_add(out[r][1], wasm_i32x4_dot_i16x8(b, v1));
     }
   }
 }

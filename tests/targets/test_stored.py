@@ -16,8 +16,8 @@ from edgewise.graph.graph import Graph, Source
 from edgewise.host.base import WeightBytes
 from edgewise.host.cpython import CPythonHost
 from edgewise.runtime.model import Model
+from edgewise.targets.factored import FACTOR, bind
 from edgewise.targets.reference_plan import Place
-from edgewise.targets.webgpu.stored import FACTOR, bind
 
 F32, F16 = DType.FLOAT32, DType.FLOAT16
 K, GROUP, M = 128, 32, 3

@@ -128,9 +128,12 @@ def test_conv_transpose2d(devices: Devices, data: st.DataObject) -> None:
     each = {"i": sizes["c"], "o": draw(SIZES), "h": window[0], "w": window[1]}
     layout = draw(st.sampled_from(["nchw", "nhwc"]))
     filters = draw(st.sampled_from(["iohw", "hwoi", "ohwi"]))
+    if draw(st.booleans()):
+        strides, dilations = window, (1, 1)
     full = [(sizes[axis] - 1) * strides[i] + (window[i] - 1) * dilations[i]
             for i, axis in enumerate("hw")]  # fmt: skip
-    padding = [draw(st.integers(0, min(full[i // 2] // 2, 2))) for i in range(4)]
+    most = [0 if strides == window else min(each // 2, 2) for each in full]
+    padding = [draw(st.integers(0, most[i // 2])) for i in range(4)]
     make = Given()
     y = make.b.conv_transpose2d(
         make(tuple(sizes[letter] for letter in layout)),

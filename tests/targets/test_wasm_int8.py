@@ -18,8 +18,8 @@ from edgewise.targets.wasm import lower_gemm8
 from edgewise.targets.wasm.compile import compile_plan
 from tests.targets.wasm import Devices, close, open_devices, run_all
 
-M, N, K = 13, 21, 150
-STEPS = 127  # of a row of x, from its lowest value to its highest
+M, N, K = 13, 21, 600
+GROUP, STEPS = 256, 127  # columns of x that share a range; steps from its low to its high end
 ROUNDING = 1e-5  # of the largest output: float32 sums of a few terms
 
 
@@ -53,8 +53,10 @@ def test_off_by_half_a_step_of_x_at_most(devices: Devices) -> None:
     graph = layer({"codes": {"data": codes.tobytes()}, "scale": {"data": scale.tobytes()}})
     weight = codes.astype("f8") * scale
     wanted = x @ weight.T
-    step = (x.max(1) - x.min(1)) / STEPS
-    limit = step[:, None] / 2 * np.abs(weight).sum(1) + ROUNDING * np.nanmax(np.abs(wanted))
+    limit = np.full((M, N), ROUNDING * np.nanmax(np.abs(wanted)))
+    for group in (slice(at, at + GROUP) for at in range(0, K, GROUP)):
+        step = np.ptp(x[:, group], axis=1, keepdims=True) / STEPS
+        limit += step / 2 * np.abs(weight[:, group]).sum(1)
     made = {name: each["y"] for name, each in run_all(devices, graph, {"x": x.tobytes()}).items()}
     assert len(set(made.values())) == 1, "all modules sum the same integers"
     y = np.frombuffer(made["simd"], "f4")[: M * N].reshape(M, N)

@@ -1,7 +1,8 @@
 """Cases of layers with 8-bit weights, whose kernels may quantise x: its values are such that they
 stay what they are.
 
-A row has 0 and 127 steps over its lowest value, both a power of two: no rounding.
+Values are 0 to 127 steps above the lowest, and both of these are in each group of columns; the
+step is a power of two: no rounding.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def _input(m: Maker, shape: tuple[Any, ...]) -> Value:
     value = m.input("x", F32, shape, RUN)
     sizes = [evaluate(dim, RUN) for dim in shape]
     steps = m.rng.integers(0, 128, sizes).astype(np.float32)
-    steps[..., :1], steps[..., -1:] = 0, 127
+    steps[..., ::40], steps[..., 1::40] = 0, 127
     low = 2.0 ** m.rng.integers(-2, 3, (*sizes[:-1], 1))
     m.inputs["x"] = (steps * low / 64 - low).astype(np.float32)
     return value

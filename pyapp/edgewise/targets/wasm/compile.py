@@ -16,12 +16,14 @@ from ...passes.clean import clean
 from ...passes.decompose import decompose
 from ...plan.plan import Binding, Plan, Slot
 from ..device import DeviceFacts
+from ..factored import bind
 from ..places import Tensor
 from ..program import Shared, homes_of, places_of, users_of, values_of
 from . import (
     fuse,
     lower_attention,
     lower_conv,
+    lower_conv_transpose,
     lower_gemm,
     lower_gemm8,
     lower_index,
@@ -42,7 +44,7 @@ Lowering = Callable[[Program, Node], None]
 
 LOWERINGS: dict[str, Lowering] = {
     "conv2d": lower_conv.conv2d,
-    "convTranspose2d": lower_conv.conv_transpose2d,
+    "convTranspose2d": lower_conv_transpose.conv_transpose2d,
     **dict.fromkeys(POINTWISE, fuse.pointwise),
     **lower_view.VIEWS,
     **lower_move.MOVES,
@@ -137,7 +139,7 @@ def _slot(
 
 def prepare(graph: Graph) -> Graph:
     """`graph` in operators that have kernels. Raises UnsupportedError with all that have none."""
-    known = decompose(graph, KNOWN).graph
+    known = _known(graph)
     missing = sorted({node.op for node in known.nodes if node.op not in KNOWN})
     if missing:
         raise UnsupportedError(
@@ -147,6 +149,17 @@ def prepare(graph: Graph) -> Graph:
             fix="run them elsewhere",
         )
     return clean(known).graph
+
+
+def _known(graph: Graph) -> Graph:
+    """Composites without a kernel decomposed; one kind where its kernel does not suit some node."""
+    keep = KNOWN
+    while True:
+        made = bind(decompose(graph, keep).graph)
+        unsuited = {node.op for node in made.nodes if not lower_quantized.suits(made, node)}
+        if not unsuited:
+            return made
+        keep -= unsuited
 
 
 def _lower(graph: Graph, shared: Shared, weights: Weights, feedback: Mapping[str, str]) -> Program:

@@ -1,25 +1,25 @@
 """Lowering of convolutions: products of filters and windows.
 
 A window of one element is a plain matrix product (conv_1x1.c). For others conv.c copies the part
-of the image that a block of the output needs, as large as stays in the second cache. A transposed
-convolution is one convolution for each phase of its strides, of the taps that reach that phase.
+of the image that a block of the output needs, as large as stays in the second cache; winograd.c
+does the most usual of them with fewer products.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 from ...dims import bound
 from ...dtypes import DType
-from ...graph.graph import Node, Value
+from ...graph.graph import Node
 from ...ops.base import Shape
-from ...ops.window import canonical, permutation, quotient
+from ...ops.window import canonical, permutation
 from ...plan.plan import Binding, Size
 from ..program import elements
 from .emit import Number, Program, View, strides_of
 from .lower_gemm import FLOPS, blocks
-from .lower_view import copy, plus, times
+from .lower_view import times
 from .rows import finish, floats, result
 
 PACKED_FLOATS = 49152  # what conv_1x1.c packs at once
@@ -67,8 +67,8 @@ def conv2d(p: Program, node: Node) -> None:
     size, strides = cast(Pair, shape[2:]), cast(Pair, attrs["strides"])
     padding = cast(tuple[int, ...], attrs["padding"])
     window = Window(size, strides, cast(Pair, attrs["dilations"]), (padding[0], padding[2]))
-    y, to, made = _output(p, node)
-    bias = _bias(p, node)
+    y, to, made = output(p, node)
+    bias = bias_of(p, node)
     groups = cast(int, attrs["groups"])
     pixel = line_of_pixels(x)
     if size == strides == (1, 1) and padding == (0, 0, 0, 0) and pixel is not None:
@@ -89,7 +89,7 @@ def image(p: Program, node: Node, name: str, layout: str) -> Image:
     return Image(View(view.root, view.offset, strides), canonical(value.shape, layout))
 
 
-def _output(p: Program, node: Node) -> tuple[str, str, Image]:
+def output(p: Program, node: Node) -> tuple[str, str, Image]:
     """Where the result is made in float32, and where it goes from there; as [N, C, H, W]."""
     name, layout = node.outputs[0], cast(str, node.attrs["inputLayout"])
     y, to = result(p, name, permutation(layout, "nchw"))
@@ -97,7 +97,8 @@ def _output(p: Program, node: Node) -> tuple[str, str, Image]:
     return y, to, Image(View(y, 0, strides_of(shape)), shape)
 
 
-def _bias(p: Program, node: Node) -> Place | None:
+def bias_of(p: Program, node: Node) -> Place | None:
+    """Where the bias lies in float32, if there is one."""
     name = node.inputs[2]
     return None if name is None else floats(p, node, name)
 
@@ -207,85 +208,3 @@ def _patch(window: Window, high: int, wide: int, channels: int, lines: int) -> i
     rows = (high - 1) * window.strides[0] + (lines - 1) * window.dilations[0] + 1
     columns = wide + (window.size[1] - 1) * window.dilations[1] // window.strides[1]
     return channels * rows * columns * window.strides[1]
-
-
-def conv_transpose2d(p: Program, node: Node) -> None:
-    """For each row and column of the strides, a convolution of what reaches it."""
-    attrs = node.attrs
-    x = image(p, node, cast(str, node.inputs[0]), cast(str, attrs["inputLayout"]))
-    groups, name = cast(int, attrs["groups"]), cast(str, node.inputs[1])
-    layout = cast(str, attrs["filterLayout"])
-    filters = image(p, node, name, layout.translate(str.maketrans("io", "nc")))
-    y, to, made = _output(p, node)
-    bias = _bias(p, node)
-    strides, padding = cast(Pair, attrs["strides"]), cast(tuple[int, ...], attrs["padding"])
-    reached = [
-        [
-            _phase(first, cast(int, filters.shape[2 + axis]), strides[axis], dilation,
-                   padding[2 * axis])
-            for first in range(strides[axis])
-        ]
-        for axis, dilation in enumerate(cast(Pair, attrs["dilations"]))
-    ]  # fmt: skip
-    for row, rows in enumerate(reached[0]):
-        for column, columns in enumerate(reached[1]):
-            part = _every(made, strides, (row, column))
-            size = (len(rows.taps), len(columns.taps))
-            dilations = (rows.dilation, columns.dilation)
-            window = Window(size, (1, 1), dilations, (rows.padding, columns.padding))
-            if rows.taps and columns.taps:
-                chosen = _chosen(p, node, filters, rows.taps, columns.taps, groups)
-                by_patches(p, node, x, chosen, bias, part, window, groups)
-            else:  # nothing but the bias
-                nothing = replace(x, shape=(x.shape[0], 0, *x.shape[2:]))
-                by_patches(p, node, nothing, p.operand(x.view.root), bias, part, PLAIN, groups)
-    finish(p, node, y, to)
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """The elements of a window that reach the places of one phase, in the order of the input."""
-
-    taps: tuple[int, ...]
-    dilation: int
-    padding: int
-
-
-def _phase(first: int, window: int, stride: int, dilation: int, padding: int) -> Phase:
-    """Of places first, first + stride, ...; one, p, gets element k of (p + padding - k d) / s."""
-    taps = tuple(k for k in reversed(range(window))
-                 if (first + padding - k * dilation) % stride == 0)  # fmt: skip
-    starts = [(first + padding - k * dilation) // stride for k in taps] or [0]
-    return Phase(taps, starts[1] - starts[0] if len(taps) > 1 else 1, -starts[0])
-
-
-def _every(y: Image, strides: Pair, first: Pair) -> Image:
-    """Every so many rows and columns of an image."""
-    sizes = [quotient(y.shape[2 + axis] - first[axis], strides[axis], True, "a phase")
-             for axis in (0, 1)]  # fmt: skip
-    *outer, by_row, by_column = y.view.strides
-    offset = plus(times(first[0], by_row), times(first[1], by_column))
-    assert offset is not None, f"{y=}"
-    steps = (*outer, times(strides[0], by_row), times(strides[1], by_column))
-    return Image(View(y.view.root, offset, steps), (*y.shape[:2], *sizes))
-
-
-def _chosen(
-    p: Program, node: Node, filters: Image, rows: tuple[int, ...], columns: tuple[int, ...],
-    groups: int,
-) -> str:  # fmt: skip
-    """Some elements of filters [I, O / G, KH, KW] as [O, I / G, rows, columns]."""
-    taken, made, *_ = cast(tuple[int, ...], filters.shape)
-    steps = cast(tuple[int, ...], filters.view.strides)
-    depth = taken // groups
-    shape = (groups, made, depth, len(rows), len(columns))
-    by_row, by_column = (
-        (taps[1] - taps[0]) * step if len(taps) > 1 else 0
-        for taps, step in ((rows, steps[2]), (columns, steps[3]))
-    )
-    offset = cast(int, filters.view.offset) + rows[0] * steps[2] + columns[0] * steps[3]
-    strides = (depth * steps[0], steps[1], steps[0], by_row, by_column)
-    place = p.temporary(node.outputs[0], shape, DType.FLOAT32)
-    value = Value(place, DType.FLOAT32, shape)
-    copy(p, node, View(filters.view.root, offset, strides), value, place)
-    return place

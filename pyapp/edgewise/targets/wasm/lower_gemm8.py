@@ -21,6 +21,7 @@ from .emit import Program
 from .weights import Weights
 
 ROWS, COLUMNS = 4, 8  # of a tile in gemm8.c
+GROUP = 256  # columns of x with one range
 GRAIN = 4  # panels: with fewer, rows of x come too often from afar; with more, threads wait
 
 
@@ -42,15 +43,16 @@ def quantized_linear(p: Program, node: Node) -> None:
 
 
 def _quantised(p: Program, node: Node, x: str) -> tuple[str, str]:
-    """The codes of x and its rows' ranges: see quantise8."""
+    """The codes of x and their ranges: see quantise8."""
     root = p.root(x)
-    known = (root, "codes of 7 bits"), (root, "ranges of rows")
+    known = (root, "codes of 7 bits"), (root, "ranges of codes")
     if known[0] not in p.made or root in p.states:
         value = p.value(x)
         tiles = -(-n_elements(value.shape[:-1]) // ROWS)
         k = bound(value.shape[-1])
         shapes: Sequence[tuple[Shape, DType]] = (
-            ((tiles, -(-k // 4) * 4 * ROWS), DType.UINT8), ((tiles, 2 * ROWS), DType.FLOAT32)
+            ((tiles, ROWS * _row_nbytes(k)), DType.UINT8),
+            ((tiles, ROWS * 2 * -(-k // GROUP)), DType.FLOAT32),
         )  # fmt: skip
         made = [p.temporary(root, shape, dtype) for shape, dtype in shapes]
         rows = elements(value.shape[:-1])
@@ -67,7 +69,7 @@ def _panels(w: Weights, constant: Constant) -> tuple[Binding, Binding]:
         n, k = (bound(dim) for dim in constant.value.shape)
         key, padded = key_of(constant, "panels"), -(-n // COLUMNS) * COLUMNS
         w.placed[name] = w.place(padded * _row_nbytes(k), key)
-        w.placed[f"sums of {name}"] = w.place(padded * 4, key and f"sums of {key}")
+        w.placed[f"sums of {name}"] = w.place(padded * _sums_nbytes(k), key and f"sums of {key}")
         if constant.data is None:
             _send(w, name_of(constant), n, k, w.placed[name], w.placed[f"sums of {name}"])
         else:
@@ -78,6 +80,11 @@ def _panels(w: Weights, constant: Constant) -> tuple[Binding, Binding]:
 
 def _row_nbytes(k: int) -> int:
     return -(-k // 4) * 4
+
+
+def _sums_nbytes(k: int) -> int:
+    """Of one row: a float for each group of columns."""
+    return -(-k // GROUP) * 4
 
 
 def _send(w: Weights, name: str, n: int, k: int, panels: Binding, sums: Binding) -> None:
@@ -92,13 +99,16 @@ def _send(w: Weights, name: str, n: int, k: int, panels: Binding, sums: Binding)
             w.shared.kernel(Kernel("pack8", "", ("read", "write", "write"))),
             (
                 Binding(staging, 0, rows * k),
-                Binding(panels.buffer, panels.offset + first * _row_nbytes(k),
-                        filled * _row_nbytes(k)),
-                Binding(sums.buffer, sums.offset + first * 4, filled * 4),
+                _rows_of(panels, first, filled, _row_nbytes(k)),
+                _rows_of(sums, first, filled, _sums_nbytes(k)),
             ),
             (count(filled // COLUMNS), count(1), count(1)), name, (rows, k),
         )  # fmt: skip
         w.uploads.append(Weight(name, tensor.offset + first * k, rows * k, (step,)))
+
+
+def _rows_of(whole: Binding, first: int, rows: int, nbytes: int) -> Binding:
+    return Binding(whole.buffer, whole.offset + first * nbytes, rows * nbytes)
 
 
 def _packed(codes: bytes, n: int, k: int) -> tuple[bytes, bytes]:
@@ -112,5 +122,10 @@ def _packed(codes: bytes, n: int, k: int) -> tuple[bytes, bytes]:
         for at in range(0, _row_nbytes(k), 4)
         for row in rows[first : first + COLUMNS]
     ]
-    sums = [sum(struct.unpack(f"{len(row)}b", row)) for row in rows]
+    sums = [
+        sum(struct.unpack(f"{len(part)}b", part))
+        for first in range(0, len(rows), COLUMNS)
+        for at in range(0, k, GROUP)
+        for part in (row[at : at + GROUP] for row in rows[first : first + COLUMNS])
+    ]
     return b"".join(panels), struct.pack(f"<{len(sums)}f", *sums)

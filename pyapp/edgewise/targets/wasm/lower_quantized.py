@@ -5,16 +5,19 @@ Activations are quantised to 16 bits by a step of their own, which does a norm o
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 from ...dims import Dim, Expr, bound
 from ...dtypes import DType
-from ...graph.graph import Node
+from ...graph.graph import Graph, Node
 from ...plan.plan import Binding, count
+from ..factored import FACTOR
 from ..program import is_one
 from .emit import Program, grain_of
 from .lower_llm import frequencies, state_of
-from .quantized import ROWS, Form, Matrix, place_matrices
+from .matrix import ROWS, Form, Matrix
+from .quantized import place_matrices
 from .rows import finish, floats, result
 
 TILE = 4  # rows of x that share what is read of a matrix
@@ -22,10 +25,34 @@ X_NBYTES = 80  # of a block of 32 in a row of x
 WORK = 1 << 20  # multiply-adds that are worth the while of a thread
 
 
+#: Where a matrix of the node begins among its inputs: codes, scale, minimum.
+MATRICES = {
+    "quantizedMatmul": (1,), "quantizedSwiglu": (1, 4), "quantizedQkv": (1, 4, 7),
+    "quantizedGather": (0,),
+}  # fmt: skip
+
+
+def suits(graph: Graph, node: Node) -> bool:
+    """Whether there is a kernel for the matrices of a node: of one form, which panels can have."""
+    forms = set()
+    for first in MATRICES.get(node.op, ()):
+        parts = [name for name in node.inputs[first : first + 3] if name is not None]
+        if not all(name in graph.constants for name in parts):
+            return False
+        codes, scale = (graph.constants[name] for name in parts[:2])
+        group = bound(codes.value.shape[1]) // bound(scale.value.shape[1])
+        if group != 16 and group % 32:
+            return False
+        minimum = graph.constants[parts[2]] if len(parts) == 3 else None
+        kind = codes.source.type if codes.source else "inline"
+        forms.add((kind, Matrix(codes, scale, minimum).form))
+    return len(forms) <= 1
+
+
 def quantized_matmul(p: Program, node: Node) -> None:
     """y = x Wᵀ, with norm before and residual after where the node has them."""
     x, *weight, norm, residual = node.inputs
-    matrix = _matrix(p, *weight)
+    matrix = replace(_matrix(p, *weight), factored=bool(node.attrs.get(FACTOR)))
     made, to = result(p, node.outputs[0])
     tiles, numbers = _quantised(p, node, cast(str, x), norm, matrix.form)
     added = tiles if residual is None else floats(p, node, residual)

@@ -1,98 +1,27 @@
 """Quantised matrices in the panels that shims/wasm/quant.h describes: 8 rows, group after group.
 
-ggml's blocks are repacked by a kernel as they arrive, constants of the graph here.
+ggml's blocks, and codes that are a tensor of their own (quantized_plain.py), are repacked by
+kernels as they arrive, constants of the graph here.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from ...dims import bound
-from ...dtypes import DType
+from ...dtypes import PLAIN
 from ...errors import UnsupportedError
 from ...formats.blocks import BLOCKS
 from ...graph.graph import Constant
 from ...plan.plan import Binding, Kernel, Step, Weight, count
 from ..places import UPLOAD_BYTES, key_of, name_of
+from .matrix import ROWS, WIDE, Matrix
+from .quantized_plain import send_plain
 from .weights import Weights
 
-# of a form, as in quant.h
-WIDE, MINIMUM, BITS8, HALVES = 1, 2, 4, 8
-ROWS = 8
 LOW_NIBBLES = bytes(i & 15 for i in range(256))
 HIGH_NIBBLES = bytes(i >> 4 for i in range(256))
-
-
-@dataclass(frozen=True, slots=True)
-class Matrix:
-    """One quantised matrix as a node names it: codes, scale and, for some types, minimum."""
-
-    codes: Constant
-    scale: Constant
-    minimum: Constant | None
-
-    @property
-    def rows(self) -> int:
-        return bound(self.codes.value.shape[0])
-
-    @property
-    def width(self) -> int:
-        return bound(self.codes.value.shape[1])
-
-    @property
-    def panels(self) -> int:
-        """Panels that its rows fill, the last one perhaps in part."""
-        return -(-self.rows // ROWS)
-
-    @property
-    def form(self) -> Form:
-        """How its panels look."""
-        groups = bound(self.scale.value.shape[1])
-        flags = 0 if self.scale.value.dtype is DType.FLOAT16 else WIDE
-        flags |= 0 if self.minimum is None else MINIMUM
-        flags |= BITS8 if self.codes.value.dtype is DType.INT8 else 0
-        group = self.width // groups
-        return Form(flags | (HALVES if group == 16 else 0), groups, max(group // 32, 1))
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """How a panel looks: flags of quant.h, groups along K, blocks of 32 (or one of 16) in each."""
-
-    flags: int
-    groups: int
-    blocks: int
-
-    @property
-    def bits(self) -> int:
-        return 8 if self.flags & BITS8 else 4
-
-    @property
-    def scale_nbytes(self) -> int:
-        """Of a group: scales, and minima where there are any."""
-        return ROWS * (4 if self.flags & WIDE else 2) * (2 if self.flags & MINIMUM else 1)
-
-    @property
-    def code_nbytes(self) -> int:
-        """Of a block."""
-        return (ROWS * 4 * self.bits) // (2 if self.flags & HALVES else 1)
-
-    @property
-    def nbytes(self) -> int:
-        """Of a panel."""
-        return self.groups * (self.scale_nbytes + self.blocks * self.code_nbytes)
-
-    @property
-    def numbers(self) -> tuple[int, int, int]:
-        return self.flags, self.groups, self.blocks
-
-
-def suits(width: int, groups: int) -> bool:
-    """Whether there are panels for groups of that size."""
-    group = width // groups
-    return group == 16 or group % 32 == 0
 
 
 def place_matrices(
@@ -124,6 +53,8 @@ def place_matrices(
             for i, panel in enumerate(_panels(matrix)):
                 to = Binding(place.buffer, at + i * step, len(panel))
                 weights.inline.append((to, panel))
+        elif kind in PLAIN:
+            send_plain(weights, matrix, rows, step)
         else:
             _upload(weights, matrix, rows, step, kind)
         at += matrix.form.nbytes if alternate else step * matrix.panels

@@ -17,6 +17,7 @@ from ...passes.clean import clean
 from ...passes.decompose import decompose
 from ...plan.plan import Plan, Slot
 from ..device import DeviceFacts
+from ..factored import bind
 from ..places import Tensor
 from ..program import homes_of, n_elements, places_of, users_of, values_of
 from . import (
@@ -32,7 +33,6 @@ from .emit import SETTINGS_BYTES, Program, Shared
 from .lower_webnn import fit, lower_pointwise, result
 from .pointwise import POINTWISE
 from .stack import stack
-from .stored import bind
 from .weights import Weights
 
 Lowering = Callable[[Program, Weights, Node], None]

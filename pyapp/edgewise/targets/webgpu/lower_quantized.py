@@ -9,9 +9,9 @@ from typing import cast
 from ...dims import Dim
 from ...graph.graph import Node, Value
 from ...plan.plan import Binding
+from ..factored import FACTOR
 from .emit import Arg, Program, is_one, per, wgsl_type
 from .lower_llm import emit_kv_update, emit_rms_norm, emit_rotary, frequencies
-from .stored import FACTOR
 from .template import Literal
 from .tuning import matmul, matvec
 from .weights import Matrix, Packed, Part, Weights

@@ -2,57 +2,23 @@
 
 Codes are copied as they are. The (scale, minimum) pairs that the kernels read are made on the
 device from the scales and a factor: minimum = scale * factor, the factor being minus the zero
-point. In the graph that is a product, which `bind` takes apart, so that no run computes it.
+point. In the graph that is a product, which `factored.bind` takes apart.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ...dims import bound
 from ...dtypes import DType
-from ...graph.graph import Constant, Graph, Node
+from ...graph.graph import Constant
 from ...plan.plan import Binding, Kernel, Step, Weight, count
 from ..places import UPLOAD_BYTES, Places, name_of
 from .template import Literal, render
 
-MINIMUM = 3  # place in quantizedMatmul's inputs
 ROW_UNIT = 256  # a multiple of this many rows of any width keeps offsets aligned
-FACTOR = "factor"  # a private attribute: the node's minimum is a factor of its scale
-
-
-def bind(graph: Graph) -> Graph:
-    """quantizedMatmul nodes with the factor of their minimum in its place; see `_factor`.
-
-    m = mul(s, f);  y = quantizedMatmul(x, c, s, m)  ->  y = quantizedMatmul(x, c, s, f) {factor}
-    """
-    made = {name: node for node in graph.nodes for name in node.outputs}
-    nodes = []
-    for node in graph.nodes:
-        factor = _factor(graph, made, node) if node.op == "quantizedMatmul" else None
-        if factor is not None:
-            inputs = (*node.inputs[:MINIMUM], factor, *node.inputs[MINIMUM + 1 :])
-            node = replace(node, inputs=inputs, attrs={**node.attrs, FACTOR: True})
-        nodes.append(node)
-    return replace(graph, nodes=tuple(nodes))
-
-
-def _factor(graph: Graph, made: dict[str, Node], node: Node) -> str | None:
-    """The constant that times the scale is the minimum: floats, or codes that are subtracted."""
-    scale, minimum = node.inputs[MINIMUM - 1 : MINIMUM + 1]
-    product = made.get(minimum or "")
-    if product is None or product.op != "mul" or scale not in product.inputs:
-        return None
-    other = product.inputs[1 - product.inputs.index(scale)] or ""
-    negated = made.get(other)
-    if negated is not None and negated.op == "neg":
-        cast = made.get(negated.inputs[0] or "")
-        if cast is not None and cast.op == "cast":
-            other = cast.inputs[0] or ""
-            return other if graph.values[other].dtype is DType.UINT4 else None
-    return other if other in graph.constants else None
 
 
 @dataclass(frozen=True, slots=True)
