@@ -4,7 +4,7 @@ PY := .venv/bin/python
 # Set-up puts Node.js there where the system has none.
 export PATH := $(PATH):$(CURDIR)/.venv/bin
 
-.PHONY: serve test lint format site clean setup-serve setup-test
+.PHONY: serve test lint format site bench clean setup-serve setup-test
 
 serve: setup-serve site
 	.venv/bin/edgewise serve --site build/site
@@ -25,6 +25,11 @@ format:
 
 site:
 	$(PY) tools/build_site.py
+
+bench: setup-test site
+	python3 bench/wasm/peers.py
+	PYTHONPATH=pyapp:. $(PY) -m bench.wasm.run
+	PYTHONPATH=pyapp:. $(PY) -m bench.wasm.peak --lines build/bench/wasm.jsonl
 
 setup-serve:
 	@python3 tools/setup.py serve
