@@ -56,6 +56,8 @@ class Case:
     """An ONNX file with inputs of certain shapes.
 
     model   the file, in one of the served folders
+    ours    what Edgewise makes its own variant of, with `edgewise pack --quantise int8`; else the
+            same file
     inputs  name -> (type, shape, file)
     sizes   names that the file has for dimensions -> their sizes here
     """
@@ -64,6 +66,11 @@ class Case:
     model: str
     inputs: Mapping[str, tuple[str, tuple[int, ...], str]]
     sizes: Mapping[str, int] = field(default_factory=dict)
+    ours: str | None = None
+
+
+def _ours(name: str, kind: str) -> str | None:
+    return f"{name}-f32.onnx" if kind == "q8" else None
 
 
 def _minilm(kind: str, batch: int, seq: int) -> Case:
@@ -72,7 +79,7 @@ def _minilm(kind: str, batch: int, seq: int) -> Case:
     return Case(
         f"minilm-{kind}-{shape}", f"minilm-{kind}.onnx",
         {n: ("int64", (batch, seq), f"inputs/minilm-{shape}-{n}.bin") for n in names},
-        {"batch": batch, "seq": seq},
+        {"batch": batch, "seq": seq}, _ours("minilm", kind),
     )  # fmt: skip
 
 
@@ -87,7 +94,8 @@ def _detection(size: int) -> Case:
 
 def _whisper(kind: str) -> Case:
     mel = ("float32", (1, 80, 3000), "inputs/mel30s.bin")
-    return Case(f"whisper-{kind}", f"whisper-{kind}.onnx", {"input_features": mel}, {"batch": 1})
+    return Case(f"whisper-{kind}", f"whisper-{kind}.onnx", {"input_features": mel}, {"batch": 1},
+                _ours("whisper", kind))  # fmt: skip
 
 
 KINDS = ("f32", "q8")

@@ -32,6 +32,7 @@ from edgewise.runtime.compiling import usable
 from edgewise.runtime.onnx import Files, OnnxSession
 from edgewise.runtime.programs import Variant, build_plan
 from edgewise.store.manifest import Manifest
+from edgewise.store.quantise import write_int8
 from edgewise.targets.device import DeviceFacts
 
 CONTEXT = 1024  # as the peers have it
@@ -85,7 +86,8 @@ def onnx_model(
     case: Case, facts: DeviceFacts, folders: Sequence[Path], out: Path, name: str
 ) -> dict[str, Any]:
     """An ONNX file's plan for its case's shapes."""
-    data = _path(case, folders).read_bytes()
+    path = _ours(case, folders)
+    data = path.read_bytes()
     given = _given(case, folders)
     # what a model asks for by `shader-f16` is not what is measured here
     keeper = Keeper(replace(facts, features=facts.features - {"shader-f16"}))
@@ -95,7 +97,7 @@ def onnx_model(
     graph, report = ready.model.graph, ready.model.report
     (out / f"{name}.plan").write_text(keeper.plan)
     tail = bytes(keeper.weights.tail[len(data) :])
-    weights: list[list[object]] = [[case.model, len(data)]]
+    weights: list[list[object]] = [[case.model if case.ours is None else path.name, len(data)]]
     if tail:
         weights.append([_file(tail, out), len(tail)])
     fed: Mapping[str, Any] = {p.name: given[p.name] for p in ready.imported.inputs}
@@ -122,7 +124,20 @@ def computed(name: str, folders: Sequence[Path]) -> np.ndarray[Any, Any]:
 
 def _path(case: Case, folders: Sequence[Path]) -> Path:
     """The case's file."""
-    return next(path for folder in folders if (path := folder / case.model).exists())
+    return _found(case.model, folders)
+
+
+def _ours(case: Case, folders: Sequence[Path]) -> Path:
+    """The file that Edgewise runs: the case's, or its own variant in 8 bits, made once."""
+    if case.ours is None:
+        return _path(case, folders)
+    source = _found(case.ours, folders)
+    made = source.with_name(f"{source.stem}-int8.onnx")
+    return made if made.exists() else write_int8(source, source.parent).path
+
+
+def _found(name: str, folders: Sequence[Path]) -> Path:
+    return next(path for folder in folders if (path := folder / name).exists())
 
 
 def _given(case: Case, folders: Sequence[Path]) -> dict[str, np.ndarray[Any, Any]]:
