@@ -6,6 +6,8 @@
 //           together, and one instruction makes 16 products. What `low` adds is low * (the sum of
 //           these columns of W's row). With one range a row, a few large columns cost the others
 //           their precision: twice the error of Whisper's encoder, for 3 % of the time.
+//           Where four codes of W that meet in one lane are small together (`PAIRED`), products of
+//           eight columns are added in 16 bits: five instructions for 32 products instead of six.
 //           Sums are of integers, the rest rounds alike everywhere: all modules give the same y,
 //           but for act.
 #include "math.h"
@@ -15,6 +17,8 @@
 #define BLOCK 64   // rows of x that meet all panels while they are in the second cache
 #define GROUP 256  // columns of x with one range
 #define LEVELS 127.0f
+#define PAIRED 258   // 127 * 258 fits 16 bits: the most that four codes may be together
+#define SUMS (COLUMNS + 4)  // of a panel's group: its rows' sums, whether all are PAIRED, nothing
 
 enum { PLAIN = 0, RELU = 1, GELU = 2 };
 
@@ -99,6 +103,17 @@ INLINE v128 dot(v128 w, v128 x, v128 sum) {
 #endif
 }
 
+// sum += dot(w, x) + dot(v, z), where codes of w and v are PAIRED
+INLINE v128 dot2(v128 w, v128 x, v128 v, v128 z, v128 sum) {
+#ifdef __wasm_relaxed_simd__
+  v128 pairs = wasm_i16x8_add(wasm_i16x8_relaxed_dot_i8x16_i7x16(w, x),
+                              wasm_i16x8_relaxed_dot_i8x16_i7x16(v, z));
+  return wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(pairs, wasm_i16x8_const_splat(1)));
+#else
+  return dot(v, z, dot(w, x, sum));
+#endif
+}
+
 // y += step * products + low * W's sums, over one group of columns, `fours` of four. `ranges` are
 // `groups` apart for each row. A function of its own: y would take registers from the loop.
 __attribute__((noinline)) static void multiply(const u8 *codes, const i8 *panel, u32 fours,
@@ -106,7 +121,19 @@ __attribute__((noinline)) static void multiply(const u8 *codes, const i8 *panel,
                                                v128 *y) {
   v128 sums[ROWS][2];
   for (u32 r = 0; r < ROWS; r++) sums[r][0] = sums[r][1] = I(0);
-  for (u32 i = 0; i < fours; i++, codes += 16, panel += 32) {
+  u32 i = 0;
+  if (w_sums[COLUMNS] != 0)
+    for (; i + 2 <= fours; i += 2, codes += 32, panel += 64) {
+      v128 w0 = load(panel), w1 = load(panel + 16), v0 = load(panel + 32), v1 = load(panel + 48);
+#pragma unroll
+      for (u32 r = 0; r < ROWS; r++) {
+        v128 x = wasm_v128_load32_splat(codes + 4 * r);
+        v128 z = wasm_v128_load32_splat(codes + 4 * r + 16);
+        sums[r][0] = dot2(w0, x, v0, z, sums[r][0]);
+        sums[r][1] = dot2(w1, x, v1, z, sums[r][1]);
+      }
+    }
+  for (; i < fours; i++, codes += 16, panel += 32) {
     v128 w0 = load(panel), w1 = load(panel + 16);
 #pragma unroll
     for (u32 r = 0; r < ROWS; r++) {
@@ -163,7 +190,7 @@ INLINE void write(const u32 *a, u32 row, u32 column, const v128 *y) {
   }
 }
 
-// bindings  0 codes, 1 ranges, 2 panels [N / 8][K / 4][8][4], 3 sums of W's rows [N / 8][K / 256][8],
+// bindings  0 codes, 1 ranges, 2 panels [N / 8][K / 4][8][4], 3 sums of W's rows [N / 8][K / 256][SUMS],
 //           4 scale [N], 5 bias [N], 6 y
 // numbers   7 M, 8 N, 9 K / 4, 10 whether there is a bias, 11 act
 KERNEL(gemm8) {
@@ -178,10 +205,21 @@ KERNEL(gemm8) {
           multiply(PTR(const u8, 0) + (r * fours + first * ROWS) * 4,
                    PTR(const i8, 2) + (panel * fours + first) * 32, least(GROUP / 4, fours - first),
                    PTR(const f32, 1) + 2 * (r * groups + g), groups,
-                   PTR(const f32, 3) + (panel * groups + g) * COLUMNS, y);
+                   PTR(const f32, 3) + (panel * groups + g) * SUMS, y);
         }
         write(a, r, panel * COLUMNS, y);
       }
+}
+
+// Whether all codes of a panel's group are PAIRED: those of columns 0, 1, 4, 5 of eight, and the rest.
+static int is_paired(const i8 *panel, u32 fours) {
+  for (u32 i = 0; i + 2 <= fours; i += 2)
+    for (u32 at = 0; at < 32; at += 2) {
+      const i8 *w = panel + 32 * i + at, *v = w + 32;
+      if (__builtin_abs(w[0]) + __builtin_abs(w[1]) + __builtin_abs(v[0]) + __builtin_abs(v[1]) > PAIRED)
+        return 0;
+    }
+  return 1;
 }
 
 // bindings  0 whole rows of W [rows, K], 1 panels, 2 sums; the last panel is filled up with zeros
@@ -189,17 +227,21 @@ KERNEL(gemm8) {
 // items     panels
 KERNEL(pack8) {
   u32 rows = a[3], k = a[4], fours = (k + 3) / 4, groups = (k + GROUP - 1) / GROUP;
-  for (u32 panel = begin; panel < end; panel++)
+  for (u32 panel = begin; panel < end; panel++) {
+    i8 *codes = PTR(i8, 1) + panel * fours * 32;
+    f32 *sums = PTR(f32, 2) + panel * groups * SUMS;
+    for (u32 i = 0; i < groups * SUMS; i++) sums[i] = 0;
     for (u32 c = 0; c < COLUMNS; c++) {
       u32 row = panel * COLUMNS + c;
       const i8 *w = PTR(const i8, 0) + row * k;
-      i8 *to = PTR(i8, 1) + panel * fours * 32 + c * 4;
-      f32 *sums = PTR(f32, 2) + panel * groups * COLUMNS + c;
-      for (u32 g = 0; g < groups; g++) sums[g * COLUMNS] = 0;
       for (u32 i = 0; i < fours * 4; i++) {
         i8 code = row < rows && i < k ? w[i] : 0;
-        to[i / 4 * 32 + i % 4] = code;
-        sums[i / GROUP * COLUMNS] += (f32)code;  // whole numbers: exact
+        codes[i / 4 * 32 + c * 4 + i % 4] = code;
+        sums[i / GROUP * SUMS + c] += (f32)code;  // whole numbers: exact
       }
     }
+    for (u32 g = 0, first = 0; g < groups; g++, first += GROUP / 4)
+      sums[g * SUMS + COLUMNS] =
+          (f32)is_paired(codes + first * 32, least(GROUP / 4, fours - first));
+  }
 }

@@ -47,8 +47,21 @@ def some(seed: int) -> tuple[Any, Any, Any]:
     return x, codes, rng.uniform(0.01, 0.1, (N, 1)).astype("f4")
 
 
-def test_off_by_half_a_step_of_x_at_most(devices: Devices) -> None:
+def paired(codes: Any) -> Any:
+    """Codes whose products fill 16 bits to the last, but for the last panel's."""
+    sizes = np.resize([64, 65, 64, 65, 65, 64, 65, 64], codes.shape)
+    made = (np.where(codes < 0, -1, 1) * sizes).astype("i1")
+    made[0], made[1] = sizes[0], -sizes[0]
+    made[16:] = codes[16:]
+    return made
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_off_by_half_a_step_of_x_at_most(devices: Devices, pairs: bool) -> None:
     x, codes, scale = some(1)
+    if pairs:
+        codes = paired(codes)
+        x[6] = np.where(np.arange(K) % GROUP == 0, -1, 1)  # the largest code nearly everywhere
     x[3], x[4, 7], x[5] = 2.5, np.nan, 0  # a row without a range, one without a number, zeros
     graph = layer({"codes": {"data": codes.tobytes()}, "scale": {"data": scale.tobytes()}})
     weight = codes.astype("f8") * scale

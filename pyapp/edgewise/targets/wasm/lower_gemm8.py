@@ -22,6 +22,7 @@ from .weights import Weights
 
 ROWS, COLUMNS = 4, 8  # of a tile in gemm8.c
 GROUP = 256  # columns of x with one range
+PAIRED = 258  # of four codes that meet in 16 bits, together
 GRAIN = 4  # panels: with fewer, rows of x come too often from afar; with more, threads wait
 
 
@@ -69,7 +70,9 @@ def _panels(w: Weights, constant: Constant) -> tuple[Binding, Binding]:
         n, k = (bound(dim) for dim in constant.value.shape)
         key, padded = key_of(constant, "panels"), -(-n // COLUMNS) * COLUMNS
         w.placed[name] = w.place(padded * _row_nbytes(k), key)
-        w.placed[f"sums of {name}"] = w.place(padded * _sums_nbytes(k), key and f"sums of {key}")
+        w.placed[f"sums of {name}"] = w.place(
+            padded // COLUMNS * _sums_nbytes(k), key and f"sums of {key}"
+        )
         if constant.data is None:
             _send(w, name_of(constant), n, k, w.placed[name], w.placed[f"sums of {name}"])
         else:
@@ -83,8 +86,8 @@ def _row_nbytes(k: int) -> int:
 
 
 def _sums_nbytes(k: int) -> int:
-    """Of one row: a float for each group of columns."""
-    return -(-k // GROUP) * 4
+    """Of one panel: for each group of columns its rows' sums, whether they are PAIRED, padding."""
+    return -(-k // GROUP) * (COLUMNS + 4) * 4
 
 
 def _send(w: Weights, name: str, n: int, k: int, panels: Binding, sums: Binding) -> None:
@@ -99,16 +102,16 @@ def _send(w: Weights, name: str, n: int, k: int, panels: Binding, sums: Binding)
             w.shared.kernel(Kernel("pack8", "", ("read", "write", "write"))),
             (
                 Binding(staging, 0, rows * k),
-                _rows_of(panels, first, filled, _row_nbytes(k)),
-                _rows_of(sums, first, filled, _sums_nbytes(k)),
+                _part(panels, first, filled, _row_nbytes(k)),
+                _part(sums, first // COLUMNS, filled // COLUMNS, _sums_nbytes(k)),
             ),
             (count(filled // COLUMNS), count(1), count(1)), name, (rows, k),
         )  # fmt: skip
         w.uploads.append(Weight(name, tensor.offset + first * k, rows * k, (step,)))
 
 
-def _rows_of(whole: Binding, first: int, rows: int, nbytes: int) -> Binding:
-    return Binding(whole.buffer, whole.offset + first * nbytes, rows * nbytes)
+def _part(whole: Binding, first: int, n: int, nbytes: int) -> Binding:
+    return Binding(whole.buffer, whole.offset + first * nbytes, n * nbytes)
 
 
 def _packed(codes: bytes, n: int, k: int) -> tuple[bytes, bytes]:
@@ -123,9 +126,21 @@ def _packed(codes: bytes, n: int, k: int) -> tuple[bytes, bytes]:
         for row in rows[first : first + COLUMNS]
     ]
     sums = [
-        sum(struct.unpack(f"{len(part)}b", part))
+        number
         for first in range(0, len(rows), COLUMNS)
         for at in range(0, k, GROUP)
-        for part in (row[at : at + GROUP] for row in rows[first : first + COLUMNS])
+        for number in _group_sums([r[at : at + GROUP] for r in rows[first : first + COLUMNS]])
     ]
     return b"".join(panels), struct.pack(f"<{len(sums)}f", *sums)
+
+
+def _group_sums(rows: Sequence[bytes]) -> list[int]:
+    """What pack8 makes of a group of columns of a panel."""
+    codes = [struct.unpack(f"{len(row)}b", row) for row in rows]
+    paired = all(
+        sum(abs(row[at + place]) for place in (0, 1, 4, 5)) <= PAIRED
+        for row in codes
+        for start in range(0, len(row) - 7, 8)
+        for at in (start, start + 2)
+    )
+    return [*map(sum, codes), int(paired), 0, 0, 0]
