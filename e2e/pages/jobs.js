@@ -1,6 +1,6 @@
 // Runs plans through a shim, all at once, with base64 in and out.
 
-/** @typedef {{plan: string, inputs: Record<string, string>, bindings: Record<string, number>, outputs: string[]}} Job */
+/** @typedef {{plan: string, inputs: Record<string, string>, bindings: Record<string, number>, outputs: string[], weights?: string}} Job */
 
 /** @param {string} text */
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -8,9 +8,11 @@ const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 const base64 = (data) => btoa(Array.from(data, (byte) => String.fromCharCode(byte)).join(""));
 
 /** The outputs of one run, or why there are none. @param {any} shim @param {any} handle @param {Job} job */
-export async function run(shim, handle, { plan, inputs, bindings, outputs }) {
+export async function run(shim, handle, { plan, inputs, bindings, outputs, weights = "" }) {
   try {
-    const executable = await shim.load(handle, plan, async () => new Uint8Array(0), () => {});
+    const file = bytes(weights);
+    const executable = await shim.load(handle, plan,
+      async (/** @type {number} */ start, /** @type {number} */ n) => file.subarray(start, start + n), () => {});
     for (const [name, text] of Object.entries(inputs)) await shim.write(executable, name, bytes(text));
     await shim.run(executable, "main", bindings);
     // together: in Firefox on a CPU each read-back from a GPU costs, one after another
