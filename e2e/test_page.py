@@ -192,7 +192,7 @@ def test_report_of_a_gpu(page: Page, site: SiteServer, answers: str) -> None:
         assert value.text_content()
     chosen = page.locator("#candidates [data-state=chosen]")
     expect(chosen).to_contain_text("The server: the policy 'server' asks for the server")
-    expect(page.locator("#candidates [data-state=rejected]")).to_have_count(1)
+    expect(page.locator("#candidates [data-state=rejected]")).to_have_count(2)
 
 
 @engines("chromium", "firefox_no_gpu")
