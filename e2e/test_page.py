@@ -165,8 +165,8 @@ def test_named_errors_and_the_next_request_works(chat: Page) -> None:
 
 @engines("firefox_no_gpu")
 def test_without_gpu_and_server(page: Page, site: SiteServer) -> None:
-    """A static host, and a browser that cannot compute: the page says so, by name, each time."""
-    page.goto(f"{site.url}/")
+    """A static host, and a browser that lacks what is asked for: the page says so, each time."""
+    page.goto(f"{site.url}/?target=webgpu")
     shown_error(page, "NoDeviceError")
     expect(page.locator("#device-summary")).to_contain_text("No WebGPU here.")
     page.locator("summary").click()

@@ -26,6 +26,7 @@ EXPORT(run) u32 run(const Step *steps, u32 n) {
 #else
 
 #define BIAS 0x40000000u  // failed claims count below it and never borrow from the high half
+#define OVER 0x10000000u  // in the low half: no step is left
 #define SPINS 20000       // some 30 us: longer than most steps, shorter than a wake-up is worth
 #define PATIENCE 20       // seconds without any progress until a helper counts as lost
 
@@ -35,7 +36,6 @@ static struct {
   u32 sleepers;
   _Alignas(64) const Step *steps;
   u32 n, at, chunks;
-  u32 over;     // no step is left
   u32 leaving;  // helpers are to return
   u32 failed;   // a helper trapped
 } pool;
@@ -45,9 +45,10 @@ static struct {
 
 static u32 *turn(void) { return (u32 *)&pool.cursor + 1; }
 
-static void announce(u32 chunks) {
+// The one store that others wait for: whoever sees the end may begin anew at once.
+static void announce(u32 low) {
   u64 next = (u64)(u32)(GET(pool.cursor) >> 32) + 1;
-  SET(pool.cursor, next << 32 | (BIAS + chunks));
+  SET(pool.cursor, next << 32 | low);
   if (GET(pool.sleepers)) __builtin_wasm_memory_atomic_notify((int *)turn(), 0xffffffffu);
 }
 
@@ -57,12 +58,11 @@ static void open_step(u32 at) {
   pool.at = at;
   SET(pool.finished, 0);
   if (at == pool.n) {
-    SET(pool.over, 1);
-    announce(0);
+    announce(OVER);
     return;
   }
   pool.chunks = (s[at].items + s[at].grain - 1) / s[at].grain;
-  announce(pool.chunks);
+  announce(BIAS + pool.chunks);
 }
 
 // Waits for another step than `known`; false if there was none for a second.
@@ -96,10 +96,9 @@ static int work(u32 *known) {
 EXPORT(run) u32 run(const Step *steps, u32 n) {
   pool.steps = steps;
   pool.n = n;
-  SET(pool.over, 0);
   open_step(0);
   u32 known, idle = 0;
-  while (!GET(pool.over)) {
+  while ((u32)GET(pool.cursor) != OVER) {
     if (work(&known) || awaits(known)) idle = 0;
     else if (GET(pool.failed)) return FAILED;
     else if (++idle == PATIENCE) return LOST;
@@ -116,7 +115,7 @@ EXPORT(help) void help(void) {
 
 EXPORT(leave) void leave(void) {
   SET(pool.leaving, 1);
-  announce(0);
+  announce(OVER);
 }
 
 // Says that a helper trapped: its chunk will never be finished.
