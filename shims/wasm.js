@@ -18,6 +18,7 @@ import { compiled } from "./wasm_module.js";
  */
 
 const PAGE = 1 << 16;
+const START_MS = 15_000; // a worker that takes longer to start never will
 
 /** Why this page is to use one thread. @type {string | null} */
 let single = null;
@@ -32,6 +33,8 @@ class Device {
     /** @type {Map<number, Call>} */
     this.calls = new Map();
     this.count = 0;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.late = undefined;
     /** @type {Map<number, Executable>} */
     this.plans = new Map();
   }
@@ -39,6 +42,7 @@ class Device {
   /** Starts the threads. @param {WebAssembly.Module} code @param {import("./wasm_detect.js").Choice} choice */
   async start(code, { module, threads }) {
     const shared = module === "threads";
+    this.late = setTimeout(() => this.lose("the threads did not start"), START_MS);
     const first = this.spawn("wasm_worker.js", "the first thread");
     first.worker.onmessage = ({ data }) => this.hear(data);
     const { memory, stacks, maximum } = await this.call("open", [code, shared, threads - 1, first.lock]);
@@ -51,6 +55,7 @@ class Device {
       });
       this.watch(helper);
     }));
+    clearTimeout(this.late);
     return maximum;
   }
 
@@ -109,6 +114,7 @@ class Device {
   }
 
   close() {
+    clearTimeout(this.late);
     this.lost ??= { code: "DeviceLostError", what: "Wasm", got: "it was closed" };
     this.ended.abort();
     for (const worker of this.workers) worker.terminate();
