@@ -3,9 +3,7 @@
 A folder's variant is the folder with another weight file: `NAME` has type I8, `NAME_scale` [N, 1]
 its rows' scales (as compressed-tensors has it). An ONNX file's is a file in ONNX's own operators:
 DequantizeLinear of an int8 initializer in front of each product. What else is there stays as it is.
-Codes are symmetric, from -127 to 127, and of each eight in a row the magnitudes of 0, 1, 4 and 5
-are at most 258 together, and those of the other four: a kernel can then add their products with
-7-bit activations in 16 bits (shims/wasm/gemm8.c). A row's scale is the least that gives both.
+Codes are symmetric, from -127 to 127: a row's largest magnitude is 127 times its scale.
 """
 
 from __future__ import annotations
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 _Tensor: TypeAlias = tuple[str, tuple[int, ...], bytes]  # type, shape, data
 
 LEVELS = 127
-TOGETHER = 256  # of four codes, before they are rounded
 SMALLEST = 32  # rows and columns of a matrix of an ONNX file: smaller ones are left
 OPSET = 13  # DequantizeLinear with a scale for each row
 ALIGNMENT = 8  # of a safetensors file's header, and the size of its length
@@ -77,11 +74,7 @@ class _Loss:
         import numpy as np
 
         wide = matrix.astype(np.float32)
-        sizes = np.abs(wide)
-        eights = np.pad(sizes, ((0, 0), (0, -sizes.shape[1] % 8))).reshape(len(sizes), -1, 2, 2, 2)
-        together = eights.sum(axis=(2, 4)).max(axis=(1, 2))[:, None]
-        scale = np.maximum(sizes.max(axis=1, keepdims=True) / np.float32(LEVELS),
-                           together / np.float32(TOGETHER))  # fmt: skip
+        scale = np.abs(wide).max(axis=1, keepdims=True) / np.float32(LEVELS)
         codes = np.rint(wide / np.where(scale > 0, scale, 1)).astype(np.int8)
         power = float(np.square(wide).mean())
         left = float(np.square(wide - codes * scale).mean())
