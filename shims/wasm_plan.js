@@ -2,29 +2,19 @@
 // bytes arrive, and writes the steps of each program as records that `run` (shims/wasm/run.c) reads.
 // Twin: host/wasm.py.
 
+import { value } from "./count.js";
 import { Held } from "./held.js";
 import { Range } from "./wasm_memory.js";
 
 /**
  * @typedef {import("./wasm_memory.js").WasmMemory} WasmMemory
- * @typedef {[factors: [Record<string, number>, number][], divisor: number]} Count
+ * @typedef {import("./count.js").Count} Count
  * @typedef {[kernel: number, bindings: number[][], groups: Count[], origin: string,
  *            numbers: (number | Count)[]]} Step
  * @typedef {{address: number, n: number, patches: [number, Count][]}} Program
  */
 
 const RECORD_WORDS = 4; // kernel, arguments, items, grain
-
-/** @param {Count} count @param {Record<string, number>} bindings */
-function value([factors, divisor], bindings) {
-  let total = 1;
-  for (const [terms, constant] of factors) {
-    let sum = constant;
-    for (const name in terms) sum += terms[name] * bindings[name];
-    total *= sum;
-  }
-  return Math.max(0, Math.ceil(total / divisor));
-}
 
 export class Executable {
   /** @param {WasmMemory} memory @param {any} plan @param {Executable[]} others  whose weights it may use */

@@ -3,10 +3,11 @@
 // What to run and when to stop is decided in Python; the plan's form is in plan/plan.py.
 // Twin: host/native.py over wgpu.
 
+import { value } from "./count.js";
 import { Held } from "./held.js";
 
 /**
- * @typedef {{factors: [Record<string, number>, number][], divisor: number}} Count
+ * @typedef {import("./count.js").Count} Count
  * @typedef {{kernel: number, bindings: number[][], groups: Count[], origin: string}} Step
  * @typedef {[name: string, kind: string, nbytes: number]} Buffer
  * @typedef {{pipeline: GPUComputePipeline, group: GPUBindGroup, groups: Count[]}} Recorded
@@ -204,7 +205,7 @@ class Executable {
     }
   }
 
-  /** @param {[number, number[][], [[Record<string, number>, number][], number][], string]} step */
+  /** @param {[number, number[][], Count[], string]} step */
   record([kernel, bindings, groups]) {
     const access = this.plan.kernels[kernel][2];
     const group = this.gpu.createBindGroup({
@@ -212,8 +213,7 @@ class Executable {
       entries: bindings.map(([buffer, offset, size], binding) => ({
         binding, resource: { buffer: this.buffers[buffer], offset, size } })),
     });
-    return { pipeline: this.pipelines[kernel], group, groups: groups.map(
-      ([factors, divisor]) => ({ factors, divisor })) };
+    return { pipeline: this.pipelines[kernel], group, groups };
   }
 
   /**
@@ -309,17 +309,6 @@ class Executable {
     this.own.clear();
     this.weights.close();
   }
-}
-
-/** @param {Count} count @param {Record<string, number>} bindings */
-function value({ factors, divisor }, bindings) {
-  let total = 1;
-  for (const [terms, constant] of factors) {
-    let sum = constant;
-    for (const name in terms) sum += terms[name] * bindings[name];
-    total *= sum;
-  }
-  return Math.max(0, Math.ceil(total / divisor));
 }
 
 /**

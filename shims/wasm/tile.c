@@ -162,7 +162,8 @@ static void put(u32 kind, u8 *to, const void *from, u32 n) {
   }
 }
 
-void tile_run(const u32 *a, const u32 *program, u32 first, u32 n) {
+// The elements `first` to `first + n` - 1 of y, which may lie where one of the operands does
+static void tile_run(const u32 *a, const u32 *program, u32 first, u32 n) {
   _Alignas(16) u64 memory[REGISTERS][TILE];
   const void *at[REGISTERS];
   u32 n_loads = program[0], n_constants = program[1], n_code = program[2];

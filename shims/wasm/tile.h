@@ -8,10 +8,6 @@
 //   an instruction  opcode | register of the result << 8; operands: register, << 8, << 16
 // A kind is what lies in memory (below); a binding is an index of the arguments. Registers hold
 // TILE elements of 4 or 8 bytes. The last instruction makes the result.
-//
-// A kernel that makes blocks of a matrix may have a program among its own arguments, to apply to
-// each block while it is in the cache: `tile_run(a, program, first, n)` does the elements `first` to
-// `first + n` - 1 of the program's output. It may write where it reads.
 #pragma once
 #include "kernel.h"
 
@@ -19,8 +15,6 @@
 #define REGISTERS 16
 
 enum { WORD = 0, WIDE = 1, HALF = 2, INT8 = 3, UINT8 = 4 };  // kinds
-
-void tile_run(const u32 *a, const u32 *program, u32 first, u32 n);
 
 // An instruction: n is a multiple of 16, y may be one of the operands. Conditions are words of all
 // bits or none.

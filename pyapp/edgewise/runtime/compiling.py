@@ -37,6 +37,10 @@ class Programs:
     feedback: Mapping[str, str] = field(default_factory=dict)
     draw: tuple[str, int] | None = None
 
+    def graphs(self, graph: Graph) -> dict[str, Graph]:
+        """The graph of each program."""
+        return {name: specialise(graph, fixed) for name, fixed in self.fixed.items()}
+
 
 MAIN = Programs({"main": {}})
 DECODER = Programs({"prefill": {}, "decode": {"seq": 1}}, {"token": "tokens"}, ("settings", 4))
@@ -96,10 +100,10 @@ def compile_for(
         return replace(_described(made), notes=tuple(notes))
     if facts.target == "wasm":
         notes = []
-        graphs = {name: specialise(graph, fixed) for name, fixed in programs.fixed.items()}
         made = wasm.compile_plan(
-            graphs, tensors, facts, feedback=programs.feedback, draw=programs.draw, notes=notes
-        )
+            programs.graphs(graph), tensors, facts,
+            feedback=programs.feedback, draw=programs.draw, notes=notes,
+        )  # fmt: skip
         return replace(_described(made), notes=tuple(notes))
     if isinstance(facts, WebnnFacts):
         return _webnn_plan(graph, tensors, facts)
@@ -115,7 +119,7 @@ def usable(facts: DeviceFacts) -> frozenset[str]:
 
 def supports(target: str, op: Op) -> bool:
     """Whether a target runs an operator, by a kernel or by its decomposition."""
-    known = {"webgpu": KNOWN, "wasm": wasm.KNOWN}.get(target, KNOWN)
+    known = wasm.KNOWN if target == "wasm" else KNOWN
     return target == "reference" or op.name in known or op.decompose is not None
 
 
@@ -128,9 +132,8 @@ def webgpu_plan(
     notes: list[Note] | None = None,
 ) -> Plan:
     """The programs of a graph for WebGPU; see `compile_for`."""
-    graphs = {name: specialise(graph, fixed) for name, fixed in programs.fixed.items()}
     return compile_plan(
-        graphs,
+        programs.graphs(graph),
         tensors,
         facts,
         features=features,

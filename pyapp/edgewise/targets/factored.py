@@ -1,4 +1,5 @@
-"""Quantised matrices whose minimum is a product in the graph: no run has to compute it.
+"""Quantised matrices as nodes name them, and those whose minimum is a product in the graph: no run
+has to compute that.
 
 A target makes minimum = scale * factor once, as the weights arrive. ONNX's MatMulNBits comes like
 that: its factor is minus the zero point.
@@ -6,13 +7,43 @@ that: its factor is minus the zero point.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Self, cast
 
+from ..dims import bound
 from ..dtypes import DType
-from ..graph.graph import Graph, Node
+from ..graph.graph import Constant, Graph, Node
 
 MINIMUM = 3  # place in quantizedMatmul's inputs
 FACTOR = "factor"  # a private attribute: the node's minimum is a factor of its scale
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """One quantised matrix: codes, scale and, for some types, minimum.
+
+    factored  the minimum is that times the scale
+    """
+
+    codes: Constant
+    scale: Constant
+    minimum: Constant | None
+    factored: bool = False
+
+    @classmethod
+    def of(cls, graph: Graph, node: Node, first: int = 1) -> Self:
+        """The one whose codes are the node's input `first`."""
+        parts = [name and graph.constants[name] for name in node.inputs[first : first + 3]]
+        codes, scale, minimum = cast("tuple[Constant, Constant, Constant | None]", parts)
+        return cls(codes, scale, minimum, bool(node.attrs.get(FACTOR)))
+
+    @property
+    def rows(self) -> int:
+        return bound(self.codes.value.shape[0])
+
+    @property
+    def width(self) -> int:
+        return bound(self.codes.value.shape[1])
 
 
 def bind(graph: Graph) -> Graph:

@@ -14,10 +14,11 @@ from typing import Protocol
 
 from ..dims import Dim, Expr, bound
 from ..dtypes import DType
-from ..errors import PlanError
+from ..errors import PlanError, UnsupportedError
 from ..graph.graph import Graph, Node, Value
 from ..ops.base import Shape
 from ..passes.base import Note
+from ..passes.clean import clean
 from ..plan.arena import Life, Memory, aligned, plan_memory
 from ..plan.plan import Binding, Buffer, Count, Kernel, Size, Step
 from .device import DeviceFacts
@@ -219,6 +220,20 @@ class Program:
             )
         buffer = self.shared.buffer(f"arena{place.arena}", "arena", memory.arenas[place.arena])
         return Binding(buffer, place.offset, self.nbytes(root))
+
+
+def with_kernels(graph: Graph, kernels: Collection[str], target: str) -> Graph:
+    """`graph` without what nobody reads. Raises UnsupportedError with all operators that have no
+    kernel."""
+    missing = sorted({node.op for node in graph.nodes if node.op not in kernels})
+    if missing:
+        raise UnsupportedError(
+            f"operators on {target}",
+            got=", ".join(missing),
+            need="operators with a kernel",
+            fix="run them elsewhere",
+        )
+    return clean(graph).graph
 
 
 def users_of(graph: Graph) -> dict[str, list[Node]]:

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ...errors import PlanError, UnsupportedError
+from ...errors import PlanError
 from ...graph.graph import Graph, Node
 from ...passes.base import Note
-from ...passes.clean import clean
 from ...passes.decompose import decompose
 from ...plan.plan import Binding, Plan, Slot
 from ..device import DeviceFacts
 from ..factored import bind
 from ..places import Tensor
-from ..program import Shared, homes_of, places_of, users_of, values_of
+from ..program import Shared, homes_of, places_of, users_of, values_of, with_kernels
 from . import (
     fuse,
     lower_attention,
@@ -139,16 +138,7 @@ def _slot(
 
 def prepare(graph: Graph) -> Graph:
     """`graph` in operators that have kernels. Raises UnsupportedError with all that have none."""
-    known = _known(graph)
-    missing = sorted({node.op for node in known.nodes if node.op not in KNOWN})
-    if missing:
-        raise UnsupportedError(
-            "operators on wasm",
-            got=", ".join(missing),
-            need="operators with a kernel",
-            fix="run them elsewhere",
-        )
-    return clean(known).graph
+    return with_kernels(_known(graph), KNOWN, "wasm")
 
 
 def _known(graph: Graph) -> Graph:

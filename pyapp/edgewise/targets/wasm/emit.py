@@ -176,11 +176,6 @@ def stored_nbytes(dtype: DType, n: int) -> int:
     return nbytes
 
 
-def value_like(value: Value, dtype: DType) -> Value:
-    """The same shape in another data type."""
-    return Value(value.name, dtype, value.shape)
-
-
 def fixed(shape: Shape) -> bool:
     """Whether all dimensions are known."""
     return not any(isinstance(dim, Expr) for dim in shape)

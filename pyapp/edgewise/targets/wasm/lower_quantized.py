@@ -5,14 +5,12 @@ Activations are quantised to 16 bits by a step of their own, which does a norm o
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import cast
 
 from ...dims import Dim, Expr, bound
 from ...dtypes import DType
 from ...graph.graph import Graph, Node
 from ...plan.plan import Binding, count
-from ..factored import FACTOR
 from ..program import is_one
 from .emit import Program, grain_of
 from .lower_llm import frequencies, state_of
@@ -51,8 +49,8 @@ def suits(graph: Graph, node: Node) -> bool:
 
 def quantized_matmul(p: Program, node: Node) -> None:
     """y = x Wᵀ, with norm before and residual after where the node has them."""
-    x, *weight, norm, residual = node.inputs
-    matrix = replace(_matrix(p, *weight), factored=bool(node.attrs.get(FACTOR)))
+    x, *_, norm, residual = node.inputs
+    matrix = Matrix.of(p.graph, node)
     made, to = result(p, node.outputs[0])
     tiles, numbers = _quantised(p, node, cast(str, x), norm, matrix.form)
     added = tiles if residual is None else floats(p, node, residual)
@@ -67,7 +65,7 @@ def quantized_matmul(p: Program, node: Node) -> None:
 def quantized_swiglu(p: Program, node: Node) -> None:
     """Panels of gate and up alternate, so that one item has both of a result."""
     x, norm = node.inputs[0], node.inputs[7]
-    gate, up = _matrix(p, *node.inputs[1:4]), _matrix(p, *node.inputs[4:7])
+    gate, up = (Matrix.of(p.graph, node, first) for first in (1, 4))
     made, to = result(p, node.outputs[0])
     tiles, numbers = _quantised(p, node, cast(str, x), norm, gate.form)
     p.emit(
@@ -81,7 +79,7 @@ def quantized_swiglu(p: Program, node: Node) -> None:
 def quantized_qkv(p: Program, node: Node) -> None:
     """q, k and v in one product; then one step turns them and puts them where they belong."""
     x, norm, k_state, v_state = (node.inputs[i] for i in (0, 10, 11, 12))
-    q, k, _ = matrices = [_matrix(p, *node.inputs[i : i + 3]) for i in (1, 4, 7)]
+    q, k, _ = matrices = [Matrix.of(p.graph, node, first) for first in (1, 4, 7)]
     attrs, made = node.attrs, node.outputs[0]
     for old, updated in zip((k_state, v_state), node.outputs[1:], strict=True):
         p.alias(updated, cast(str, old))
@@ -109,8 +107,8 @@ def quantized_qkv(p: Program, node: Node) -> None:
 
 def quantized_gather(p: Program, node: Node) -> None:
     """Rows by their numbers, in floats."""
-    *weight, ids = node.inputs
-    matrix = _matrix(p, *weight)
+    ids = node.inputs[3]
+    matrix = Matrix.of(p.graph, node, 0)
     made, to = result(p, node.outputs[0])
     p.emit(
         "quant_gather", node,
@@ -119,15 +117,6 @@ def quantized_gather(p: Program, node: Node) -> None:
         items=p.value(ids).shape[0], grain=grain_of(matrix.width, 1 << 13),
     )  # fmt: skip
     finish(p, node, made, to)
-
-
-def _matrix(p: Program, codes: str | None, scale: str | None, minimum: str | None) -> Matrix:
-    constants = p.graph.constants
-    return Matrix(
-        constants[cast(str, codes)],
-        constants[cast(str, scale)],
-        None if minimum is None else constants[minimum],
-    )
 
 
 def _quantised(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ...dims import bound
 from ...dtypes import DType
-from ...graph.graph import Constant
+from .. import factored
 
 # of a form, as in quant.h
 WIDE, MINIMUM, BITS8, HALVES = 1, 2, 4, 8
@@ -14,21 +14,8 @@ ROWS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Matrix:
-    """One quantised matrix as a node names it: codes, scale and, for some types, minimum."""
-
-    codes: Constant
-    scale: Constant
-    minimum: Constant | None
-    factored: bool = False  # the minimum is that times the scale: see factored.py
-
-    @property
-    def rows(self) -> int:
-        return bound(self.codes.value.shape[0])
-
-    @property
-    def width(self) -> int:
-        return bound(self.codes.value.shape[1])
+class Matrix(factored.Matrix):
+    """One quantised matrix in panels."""
 
     @property
     def panels(self) -> int:

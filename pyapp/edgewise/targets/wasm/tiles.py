@@ -111,7 +111,7 @@ class Tile:
         reads = self._reads()
         if len(reads) > MAX_READS:
             raise FullError
-        numbers = self.program(result, code, reads, 0, len(reads), value)
+        numbers = self._program(result, code, reads, value.dtype)
         cost = 1 + sum(COSTS.get(name, 1) for name, _, _ in code) / 4
         total = elements(self.shape)
         self.p.emit(
@@ -147,11 +147,11 @@ class Tile:
     def _reads(self) -> list[str | Binding]:
         return list(dict.fromkeys(self.p.operand(each.view.root) for each in self.loads))
 
-    def program(
+    def _program(
         self, result: Reg, code: Sequence[tuple[str, Reg, tuple[Reg, ...]]],
-        reads: Sequence[str | Binding], first: int, out: int, value: Value,
+        reads: Sequence[str | Binding], dtype: DType,
     ) -> list[Number]:  # fmt: skip
-        """The words: `reads` are the step's bindings from `first` on, `out` is the result's."""
+        """The words: `reads` are the step's first bindings, the result's comes after them."""
         shape, strides = merged_together(self.shape, [each.view.strides for each in self.loads])
         lead = MAX_AXES - len(shape)
         sizes: list[Dim | tuple[Dim, ...]] = [*(1,) * lead, *shape]
@@ -162,10 +162,10 @@ class Tile:
         at = self._registers(result, code, rows)
         head: list[Number] = [
             len(self.loads), len(self.constants), len(code),
-            at[result] | KINDS[value.dtype] << 8 | out << 16, elements(self.shape), *sizes[1:],
+            at[result] | KINDS[dtype] << 8 | len(reads) << 16, elements(self.shape), *sizes[1:],
         ]  # fmt: skip
         for each, steps in zip(self.loads, strides, strict=True):
-            binding = first + reads.index(self.p.operand(each.view.root))
+            binding = reads.index(self.p.operand(each.view.root))
             head += [at[each.to] | KINDS[each.dtype] << 8 | binding << 16, each.view.offset]
             head += [*(0,) * lead, *steps]
         for (kind, bits), reg in self.constants.items():

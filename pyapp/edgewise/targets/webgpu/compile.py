@@ -10,16 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from ...errors import UnsupportedError
 from ...graph.graph import Graph, Node
 from ...passes.base import Note
-from ...passes.clean import clean
 from ...passes.decompose import decompose
 from ...plan.plan import Plan, Slot
 from ..device import DeviceFacts
 from ..factored import bind
 from ..places import Tensor
-from ..program import homes_of, n_elements, places_of, users_of, values_of
+from ..program import homes_of, n_elements, places_of, users_of, values_of, with_kernels
 from . import (
     lower_attention,
     lower_gemm,
@@ -133,15 +131,7 @@ def prepare(graph: Graph, facts: DeviceFacts) -> Graph:
     """`graph` in operators that have kernels. Raises UnsupportedError with all that have none."""
     unsuited = set() if lower_attention.suits(graph, facts) else {"scaledDotProductAttention"}
     known = bind(decompose(graph, KNOWN - unsuited).graph)
-    missing = sorted({node.op for node in known.nodes if node.op not in KNOWN})
-    if missing:
-        raise UnsupportedError(
-            "operators on webgpu",
-            got=", ".join(missing),
-            need="operators with a kernel",
-            fix="run them elsewhere",
-        )
-    whole = clean(known).graph
+    whole = with_kernels(known, KNOWN, "webgpu")
     # On a CPU nothing is won by fewer dispatches.
     return _constants_first(whole if facts.fallback else stack(whole))
 

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import cast
 
 from ...dims import Dim
 from ...graph.graph import Node, Value
 from ...plan.plan import Binding
-from ..factored import FACTOR
+from ..factored import Matrix
 from .emit import Arg, Program, is_one, per, wgsl_type
 from .lower_llm import emit_kv_update, emit_rms_norm, emit_rotary, frequencies
 from .template import Literal
 from .tuning import matmul, matvec
-from .weights import Matrix, Packed, Part, Weights
+from .weights import Packed, Part, Weights
 
 
 def quantized_gather(p: Program, w: Weights, node: Node) -> None:
     """One dispatch for each part of the table."""
-    *weight, ids = node.inputs
-    packed = w.matrix((_matrix(p, *weight),))
+    ids = node.inputs[3]
+    packed = w.matrix((Matrix.of(p.graph, node, 0),))
     y = p.value(node.outputs[0])
     words = packed.width * packed.bits // 32
     for part in packed.parts:
@@ -42,9 +42,8 @@ def quantized_gather(p: Program, w: Weights, node: Node) -> None:
 
 def quantized_matmul(p: Program, w: Weights, node: Node) -> None:
     """y = x Wᵀ, with norm before and residual after where the node has them."""
-    x, *weight, norm, residual = node.inputs
-    matrix = replace(_matrix(p, *weight), factored=bool(node.attrs.get(FACTOR)))
-    packed = w.matrix((matrix,))
+    x, *_, norm, residual = node.inputs
+    packed = w.matrix((Matrix.of(p.graph, node),))
     y = p.value(node.outputs[0])
     args, types = [Arg("y", "write", "TY", y.name)], {"TY": wgsl_type(y)}
     if residual is not None:
@@ -58,7 +57,7 @@ def quantized_matmul(p: Program, w: Weights, node: Node) -> None:
 def quantized_swiglu(p: Program, w: Weights, node: Node) -> None:
     """Gate and up rows alternate in one packed matrix, so one thread has both of a result."""
     x, norm = node.inputs[0], node.inputs[7]
-    matrices = (_matrix(p, *node.inputs[1:4]), _matrix(p, *node.inputs[4:7]))
+    matrices = tuple(Matrix.of(p.graph, node, first) for first in (1, 4))
     packed = w.matrix(matrices, alternate=True)
     y = p.value(node.outputs[0])
     out = [Arg("y", "write", "TY", y.name)]
@@ -71,7 +70,7 @@ def quantized_qkv(p: Program, w: Weights, node: Node) -> None:
     x, norm, k, v = (node.inputs[i] for i in (0, 10, 11, 12))
     for old, updated in zip((k, v), node.outputs[1:], strict=True):
         p.alias(updated, cast(str, old))
-    matrices = tuple(_matrix(p, *node.inputs[i : i + 3]) for i in (1, 4, 7))
+    matrices = tuple(Matrix.of(p.graph, node, first) for first in (1, 4, 7))
     attrs = node.attrs
     if not attrs["interleaved"]:
         # Pairs half a head apart are in no thread's reach: project, then rotate.
@@ -116,15 +115,6 @@ def _apart(p: Program, w: Weights, node: Node, matrices: tuple[Matrix, ...]) -> 
     emit_rotary(p, node, key, turned)
     emit_kv_update(p, node, turned, state)
     emit_kv_update(p, node, val, p.value(v))
-
-
-def _matrix(p: Program, codes: str | None, scale: str | None, minimum: str | None) -> Matrix:
-    constants = p.graph.constants
-    return Matrix(
-        constants[cast(str, codes)],
-        constants[cast(str, scale)],
-        None if minimum is None else constants[minimum],
-    )
 
 
 def _quant_flags(packed: Packed) -> dict[str, bool]:

@@ -19,32 +19,12 @@ from ...errors import PlanError, UnsupportedError
 from ...formats.blocks import BLOCKS
 from ...graph.graph import Constant
 from ...plan.plan import Binding, Kernel, Step, Weight, count
+from ..factored import Matrix
 from ..places import UPLOAD_BYTES, Places, Tensor, key_of, name_of
 from . import stored
 from .emit import Shared, nbytes_of
 from .stored import ROW_UNIT
 from .template import render
-
-
-@dataclass(frozen=True, slots=True)
-class Matrix:
-    """One quantised matrix as a node names it: codes, scale and, for some types, minimum.
-
-    factored  the minimum is that times the scale: see stored.py.
-    """
-
-    codes: Constant
-    scale: Constant
-    minimum: Constant | None
-    factored: bool = False
-
-    @property
-    def rows(self) -> int:
-        return bound(self.codes.value.shape[0])
-
-    @property
-    def width(self) -> int:
-        return bound(self.codes.value.shape[1])
 
 
 @dataclass(frozen=True, slots=True)
