@@ -15,18 +15,10 @@ from edgewise.graph.builder import GraphBuilder
 from edgewise.graph.graph import Graph, Source
 from edgewise.targets.device import DeviceFacts
 from edgewise.targets.wasm.compile import compile_plan
+from tests.graphs import turned
 
 ROWS = (300, 17, 0, 1)
 UPLOAD_NBYTES = 16 << 20
-
-
-def turned(rows: int) -> Graph:
-    b = GraphBuilder("turned")
-    n = b.symbol("n", rows)
-    x = b.input("x", DType.FLOAT32, (n, 7, 50))
-    y = b.reshape(b.transpose(x, (0, 2, 1)), (n, 10, 35))
-    b.output("y", b.transpose(y, (2, 1, 0)))
-    return b.build()
 
 
 def answers(wasm: WasmPage, facts: DeviceFacts) -> None:

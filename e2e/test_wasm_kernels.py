@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from e2e.browsers import engines
-from e2e.wasm_page import CHOICES, WasmPage
+from e2e.wasm_page import WasmPage
 from edgewise.graph.graph import Graph
 from edgewise.targets.device import DeviceFacts
 from edgewise.targets.wasm.compile import compile_plan
@@ -22,7 +22,6 @@ from tests.targets.cases import Case, all_cases, check
 from tests.targets.vectors import Vector, vectors
 from tests.targets.wasm import least
 
-AT_ONCE = 200
 LARGEST = 1 << 20  # bytes of inputs; larger ones try the transfer to the page, not the kernels
 
 Outputs = dict[str, bytes]
@@ -57,6 +56,10 @@ class Job:
             "outputs": [*self.graph.outputs, *self.graph.states],
         }
 
+    def error(self, result: dict[str, Any]) -> str | None:
+        """What is wrong with a result, or None."""
+        return self.wrong(outputs(result))
+
 
 def of_case(case: Case) -> Job:
     def wrong(outputs: Outputs) -> str | None:
@@ -81,27 +84,6 @@ CASES = [of_case(case) for case in all_cases()]
 VECTORS = [of_vector(case) for case in vectors()]
 
 
-def run_all(wasm: WasmPage, jobs: list[Job]) -> None:
-    """Every job on every module; each is right, and the same with two threads as with one."""
-    choices = [{"module": module, "threads": threads} for module, threads in CHOICES]
-    devices = [DeviceFacts.from_dict(each)
-               for each in wasm.page.evaluate("choices => openAll(choices)", choices)]  # fmt: skip
-    wrong = {}
-    for first in range(0, len(jobs), AT_ONCE):
-        group = jobs[first : first + AT_ONCE]
-        given = [job.to_json(devices) for job in group]
-        answers = wasm.page.evaluate("jobs => runEverywhere(jobs)", given)
-        for job, results in zip(group, answers, strict=True):
-            for choice, result in zip(CHOICES, results, strict=True):
-                if result is None:
-                    continue  # as the one before
-                if choice == ("threads", 2):
-                    wrong[f"{job.name} on {choice}"] = "other bits than with one thread"
-                elif error := job.wrong(outputs(result)):
-                    wrong[f"{job.name} on {choice}"] = error
-    assert wrong == {}
-
-
 def outputs(result: dict[str, Any]) -> Outputs:
     assert "error" not in result, result["error"]
     return {name: base64.b64decode(text) for name, text in result["outputs"].items()}
@@ -109,9 +91,9 @@ def outputs(result: dict[str, Any]) -> Outputs:
 
 @engines("chromium", "firefox")
 def test_kernels_equal_decompositions(wasm: WasmPage) -> None:
-    run_all(wasm, CASES)
+    wasm.check_everywhere(CASES)
 
 
 @engines("chromium", "firefox")
 def test_vectors_pass_on_wasm(wasm: WasmPage) -> None:
-    run_all(wasm, [job for job in VECTORS if job.nbytes <= LARGEST])
+    wasm.check_everywhere([job for job in VECTORS if job.nbytes <= LARGEST])

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from e2e.browsers import engines
-from e2e.wasm_page import CHOICES, WasmPage
+from e2e.wasm_page import WasmPage
 from edgewise import onnx_backend
 from edgewise.host.base import Executable, WeightFile, Weights
 from edgewise.host.wasm import WasmDevice
@@ -26,7 +26,6 @@ from edgewise.targets.device import DeviceFacts
 from tests.onnx.known import KNOWN
 from tests.onnx.node_cases import baseline, cases, check
 
-AT_ONCE = 200
 #: Of an output's largest number: without fused multiply-add sums round once more a term.
 NEAR = {"float32": 2e-5, "float16": 2e-3}
 LARGEST = 1 << 20  # bytes of a run; larger ones try the transfer to the page, not the kernels
@@ -43,15 +42,25 @@ class Run:
     bindings: dict[str, int]
     outputs: dict[str, bytes] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self, devices: list[DeviceFacts]) -> dict[str, object]:
         """What the page needs; a plan is the same on every module."""
         return {
-            "plans": [self.plan, *[None] * (len(CHOICES) - 1)],
+            "plans": [self.plan, *[None] * (len(devices) - 1)],
             "weights": base64.b64encode(self.weights).decode(),
             "inputs": {n: base64.b64encode(data).decode() for n, data in self.inputs.items()},
             "bindings": self.bindings,
             "outputs": list(self.outputs),
         }
+
+    def error(self, result: dict[str, Any]) -> str | None:
+        """What is wrong with a result, or None."""
+        if "error" in result:
+            return str(result["error"])
+        for name, wanted in self.outputs.items():
+            got = base64.b64decode(result["outputs"][name])[: len(wanted)]
+            if got != wanted and not near(got, wanted):
+                return f"{name}: {got[:40].hex()} for {wanted[:40].hex()}"
+        return None
 
 
 class Recorder:
@@ -136,17 +145,6 @@ def nbytes(run: Run) -> int:
     return len(run.weights) + sum(map(len, run.inputs.values()))
 
 
-def wrong(run: Run, result: dict[str, Any]) -> str | None:
-    """What is wrong with a result, or None."""
-    if "error" in result:
-        return str(result["error"])
-    for name, wanted in run.outputs.items():
-        got = base64.b64decode(result["outputs"][name])[: len(wanted)]
-        if got != wanted and not near(got, wanted):
-            return f"{name}: {got[:40].hex()} for {wanted[:40].hex()}"
-    return None
-
-
 def near(got: bytes, wanted: bytes) -> bool:
     """Whether two outputs are the same but for rounding, if their bytes are floats."""
     for dtype, limit in NEAR.items():
@@ -164,23 +162,6 @@ def near(got: bytes, wanted: bytes) -> bool:
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, in the importer
 @pytest.mark.timeout(240)
 def test_node_tests_on_wasm(wasm: WasmPage) -> None:
-    choices = [{"module": module, "threads": threads} for module, threads in CHOICES]
-    found = wasm.page.evaluate("choices => openAll(choices)", choices)
-    assert all(DeviceFacts.from_dict(each).target == "wasm" for each in found)
     every = [run for run in runs() if run.outputs and nbytes(run) <= LARGEST]
     assert len({run.name for run in every}) > 1300
-    failed = {}
-    for first in range(0, len(every), AT_ONCE):
-        group = every[first : first + AT_ONCE]
-        answers = wasm.page.evaluate(
-            "jobs => runEverywhere(jobs)", [run.to_json() for run in group]
-        )
-        for run, results in zip(group, answers, strict=True):
-            for choice, result in zip(CHOICES, results, strict=True):
-                if result is None:
-                    continue  # as the one before
-                if choice == ("threads", 2):
-                    failed[f"{run.name} on {choice}"] = "other bits than with one thread"
-                elif error := wrong(run, result):
-                    failed[f"{run.name} on {choice}"] = error
-    assert failed == {}
+    wasm.check_everywhere(every)

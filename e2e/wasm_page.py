@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from playwright.sync_api import Page
@@ -16,6 +16,25 @@ from edgewise.targets.device import DeviceFacts
 
 #: Every module, and every number of threads that is not like another.
 CHOICES = [("simd", 1), ("relaxed", 1), ("threads", 1), ("threads", 2)]
+
+
+#: Runs in one message to the page.
+AT_ONCE = 200
+
+
+class Job(Protocol):
+    """A run, and who says what is wrong with what the page makes of it."""
+
+    @property
+    def name(self) -> str: ...
+
+    def to_json(self, devices: list[DeviceFacts]) -> dict[str, object]:
+        """What the page needs; see pages/wasm.js."""
+        ...
+
+    def error(self, result: dict[str, Any]) -> str | None:
+        """What is wrong with a result, or None."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +57,26 @@ class WasmPage:
         """What each plan gives: see pages/jobs.js."""
         results: list[dict[str, Any]] = self.page.evaluate("jobs => runAll(jobs)", jobs)
         return results
+
+    def check_everywhere(self, jobs: Sequence[Job]) -> None:
+        """Every job on every module: each is right, and the same with two threads as with one."""
+        choices = [{"module": module, "threads": threads} for module, threads in CHOICES]
+        found = self.page.evaluate("choices => openAll(choices)", choices)
+        devices = [DeviceFacts.from_dict(each) for each in found]
+        wrong = {}
+        for first in range(0, len(jobs), AT_ONCE):
+            group = jobs[first : first + AT_ONCE]
+            given = [job.to_json(devices) for job in group]
+            answers = self.page.evaluate("jobs => runEverywhere(jobs)", given)
+            for job, results in zip(group, answers, strict=True):
+                for choice, result in zip(CHOICES, results, strict=True):
+                    if result is None:
+                        continue  # as the one before
+                    if choice == ("threads", 2):
+                        wrong[f"{job.name} on {choice}"] = "other bits than with one thread"
+                    elif error := job.error(result):
+                        wrong[f"{job.name} on {choice}"] = error
+        assert wrong == {}
 
     def attempt(self, code: str, *arguments: Any) -> Any:
         """What an async function body returns, or the fields of what it throws.

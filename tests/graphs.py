@@ -1,4 +1,4 @@
-"""Small graphs that several tests run: a llama-like decoder with random weights."""
+"""Small graphs that several tests run: a llama-like decoder with random weights, and moved axes."""
 
 from __future__ import annotations
 
@@ -115,3 +115,13 @@ class Decoder:
         return {name: np.zeros(tuple(map(int, map(str, graph.values[name].shape))),
                                graph.values[name].dtype.value)
                 for name in graph.states}  # fmt: skip
+
+
+def turned(rows: int) -> Graph:
+    """x [n, 7, 50] in another order, n up to `rows`; y [35, 10, n]."""
+    b = GraphBuilder("turned")
+    n = b.symbol("n", rows)
+    x = b.input("x", DType.FLOAT32, (n, 7, 50))
+    y = b.reshape(b.transpose(x, (0, 2, 1)), (n, 10, 35))
+    b.output("y", b.transpose(y, (2, 1, 0)))
+    return b.build()

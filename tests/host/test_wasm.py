@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from edgewise.dtypes import DType
 from edgewise.errors import DeviceLostError, HostError, PlanError, QuotaError
 from edgewise.graph.builder import GraphBuilder
-from edgewise.graph.graph import Graph
 from edgewise.host.arena import ALIGNMENT, Arena
 from edgewise.host.base import WeightFile
 from edgewise.host.wasm import WasmDevice
 from edgewise.targets.wasm.compile import compile_plan
+from tests.graphs import turned
 
 MODULES = [("simd", 1), ("relaxed", 1), ("threads", 1), ("threads", 2), ("threads", 5)]
 NOTHING: Callable[[int, int], None] = lambda done, total: None  # noqa: E731
@@ -28,15 +28,6 @@ NOTHING: Callable[[int, int], None] = lambda done, total: None  # noqa: E731
 
 async def read(hash: str) -> bytes:
     raise AssertionError(f"no object is read {hash=}")
-
-
-def turned(rows: int) -> Graph:
-    b = GraphBuilder("turned")
-    n = b.symbol("n", rows)
-    x = b.input("x", DType.FLOAT32, (n, 7, 50))
-    y = b.reshape(b.transpose(x, (0, 2, 1)), (n, 10, 35))
-    b.output("y", b.transpose(y, (2, 1, 0)))
-    return b.build()
 
 
 @pytest.mark.parametrize(("module", "threads"), MODULES)

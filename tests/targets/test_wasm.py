@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
@@ -15,16 +13,9 @@ from edgewise.host.wasm import wasm_facts
 from edgewise.targets.reference_plan import Place
 from edgewise.targets.wasm.compile import compile_plan
 from tests.targets.cases import Case, all_cases, check
-from tests.targets.wasm import Devices, close, least, open_devices, run_all
+from tests.targets.wasm import Devices, least, run_all
 
 CASES = all_cases()
-
-
-@pytest.fixture(scope="module")
-def devices() -> Iterator[Devices]:
-    made = open_devices()
-    yield made
-    close(made)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgewise.dtypes import DType
 from edgewise.graph.builder import GraphBuilder
 from tests.targets.cases import Case, check
-from tests.targets.wasm import Devices, close, open_devices, run_all
+from tests.targets.wasm import Devices, run_all
 
 F32 = DType.FLOAT32
 SIZES = st.sampled_from([1, 2, 3, 5, 8, 9, 17, 33])
 EXAMPLES = settings(max_examples=60, deadline=None)
-
-
-@pytest.fixture(scope="module")
-def devices() -> Iterator[Devices]:
-    made = open_devices()
-    yield made
-    close(made)
 
 
 class Given:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,18 +15,11 @@ from edgewise.host.base import WeightBytes
 from edgewise.targets.reference_plan import Place
 from edgewise.targets.wasm import lower_gemm8
 from edgewise.targets.wasm.compile import compile_plan
-from tests.targets.wasm import Devices, close, open_devices, run_all
+from tests.targets.wasm import Devices, run_all
 
 M, N, K = 13, 21, 600
 GROUP, STEPS = 256, 127  # columns of x that share a range; steps from its low to its high end
 ROUNDING = 1e-5  # of the largest output: float32 sums of a few terms
-
-
-@pytest.fixture(scope="module")
-def devices() -> Iterator[Devices]:
-    made = open_devices()
-    yield made
-    close(made)
 
 
 def layer(given: dict[str, Any]) -> Any:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +15,7 @@ from edgewise.graph.graph import Graph, Value
 from edgewise.ops.base import OPS, snake
 from edgewise.targets.reference import Reference
 from tests.targets.cases import Array
-from tests.targets.wasm import Devices, close, open_devices, run_all
+from tests.targets.wasm import Devices, run_all
 
 REDUCTIONS = sorted(name for name in OPS if name.startswith("reduce"))
 ALONG = ("argMax", "argMin", "cumulativeSum", "softmax")
@@ -25,13 +23,6 @@ POOLS = ("averagePool2d", "l2Pool2d", "maxPool2d")
 SIZES = st.sampled_from([0, 1, 2, 3, 5, 8, 17, 35])
 BOOLS = st.booleans()
 LAYOUTS = st.sampled_from(["nchw", "nhwc"])
-
-
-@pytest.fixture(scope="module")
-def devices() -> Iterator[Devices]:
-    made = open_devices()
-    yield made
-    close(made)
 
 
 def check(devices: Devices, graph: Graph, x: Array, more: dict[str, Array]) -> None:

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.targets.vectors import Vector, vectors
-from tests.targets.wasm import Devices, close, open_devices, run_all
+from tests.targets.wasm import Devices, run_all
 
 CASES = list(vectors())
-
-
-@pytest.fixture(scope="module")
-def devices() -> Iterator[Devices]:
-    made = open_devices()
-    yield made
-    close(made)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
