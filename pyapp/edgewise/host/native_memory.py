@@ -43,7 +43,7 @@ class Memory:
             for index, buffer in enumerate(plan.buffers)
             if buffer.kind == "weights" and self.weights.share(buffer.name, buffer.nbytes, others)
         }
-        self.uploads = [each for each in plan.weights if not shared >= _written(plan, each)]
+        self.uploads = [each for each in plan.weights if not shared >= plan.filled(each)]
         storage = usage.STORAGE | usage.COPY_DST | usage.COPY_SRC
         self.buffers = [self._buffer(each, index in shared, storage)
                         for index, each in enumerate(plan.buffers)]  # fmt: skip
@@ -79,13 +79,3 @@ class Memory:
         for buffer in (*self._own, *self.weights.close()):
             buffer.destroy()
         self._own.clear()
-
-
-def _written(plan: Plan, weight: Weight) -> set[int]:
-    """The buffers that an upload fills."""
-    return {
-        binding.buffer
-        for step in weight.steps
-        for access, binding in zip(plan.kernels[step.kernel].bindings, step.bindings, strict=True)
-        if access == "write"
-    }

@@ -233,10 +233,7 @@ class WasmExecutable:
         for to, data in self.plan.inline:
             self._device.write(self._address(to), data)
         staging = next((i for i, b in enumerate(self.plan.buffers) if b.kind == "staging"), None)
-        uploads = [
-            each for each in self.plan.weights
-            if any(self._writes(step) & self._brought for step in each.steps)
-        ]  # fmt: skip
+        uploads = [w for w in self.plan.weights if self.plan.filled(w) & self._brought]
         total = sum(each.nbytes for each in uploads)
         done = 0
         source = SegmentReader(self._device.read, weights)
@@ -253,10 +250,6 @@ class WasmExecutable:
             on_progress(done, total)
         if staging is not None:
             self._free(self._buffers[staging])
-
-    def _writes(self, step: Step) -> set[int]:
-        access = self.plan.kernels[step.kernel].bindings
-        return {b.buffer for a, b in zip(access, step.bindings, strict=True) if a == "write"}
 
     def _free(self, each: _Range) -> None:
         self._own.remove(each)

@@ -174,6 +174,17 @@ class Plan:
         steps = [step for program in self.programs.values() for step in program]
         return sum(16 + 4 * (len(step.bindings) + len(step.numbers)) for step in steps)
 
+    def filled(self, weight: Weight) -> set[int]:
+        """The buffers that an upload fills."""
+        return {
+            binding.buffer
+            for step in weight.steps
+            for access, binding in zip(
+                self.kernels[step.kernel].bindings, step.bindings, strict=True
+            )
+            if access == "write"
+        }
+
     def to_json(self) -> str:
         """One line of JSON: what the executors read."""
         data = {
