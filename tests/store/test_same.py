@@ -188,7 +188,7 @@ def test_shards_share_with_the_whole_and_run(site: Site, tmp_path: Path) -> None
     assert site.fetch(parts) > 0.9
     np.testing.assert_array_equal(hidden(site, parts), hidden(site, whole))
     assert site.fetch(whole) == 0
-    small = [pack(each, tmp_path / each.name / "int8", "int8") for each in (folder, shards)]
+    small = [pack(each, tmp_path / f"{each.name} int8", "int8") for each in (folder, shards)]
     one, other = (Manifest.from_json(path.read_text()) for path in small)
     assert one.segments == other.segments, "8 bits of shards are those of the whole"
 
