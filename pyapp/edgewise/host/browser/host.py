@@ -15,6 +15,7 @@ from pyodide.ffi import JsException, can_run_sync, run_sync
 
 from ...errors import DownloadError, NoDeviceError
 from ...store.base import Segment
+from ...store.huggingface import Head
 from ...store.progress import Progress
 from ...targets.device import DeviceFacts
 from ...targets.webnn.facts import WebnnFacts, probes
@@ -27,7 +28,7 @@ from ..reference import reference_device
 from ..segments import SegmentReader
 from .bridge import answer, error_of, plain
 from .device import BrowserDevice, facts_of
-from .http import fetch, lines_of
+from .http import fetch, head, lines_of
 from .store import BrowserStore
 from .tokenizer import BrowserTokenizer
 from .window import Environment
@@ -94,6 +95,10 @@ class BrowserHost:
                 fix="serve the file with Range support, and expose content-range across origins",
             )  # fmt: skip
         return (await response.arrayBuffer()).to_bytes(), int(total)
+
+    async def fetch_head(self, url: str) -> Head:
+        """The last answer after redirects, whatever the status. Raises DownloadError."""
+        return await head(url)
 
     async def stream_lines(
         self, url: str, body: Mapping[str, object], headers: Mapping[str, str]
