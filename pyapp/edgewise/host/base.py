@@ -201,6 +201,13 @@ class Host(Protocol):
         """
         ...
 
+    async def digest(self, pieces: Sequence[str | bytes]) -> str:
+        """The SHA-256 of bytes and of the store's objects, named by their hashes, in this order.
+
+        Raises StoreError for an object that is not there. Memory: one piece.
+        """
+        ...
+
     async def fetch_head(self, url: str) -> Head:
         """What a server says of a file, whatever the status. Raises DownloadError for silence.
 

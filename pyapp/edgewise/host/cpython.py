@@ -22,6 +22,7 @@ from .answers import cannot_wait, lacking, missing_object, refusal, unreachable
 from .base import Device, T, Target
 from .best import best_device
 from .files import FileStore, is_remote, local_path, read_range
+from .segments import digest
 from .template import render
 
 if TYPE_CHECKING:
@@ -113,6 +114,10 @@ class CPythonHost:
             return read_range(url, offset, nbytes)
         except OSError as error:
             raise DownloadError("the file cannot be read", got=str(error), where=url) from None
+
+    async def digest(self, pieces: Sequence[str | bytes]) -> str:
+        """The SHA-256 of bytes and objects in order. Raises StoreError."""
+        return await digest(pieces, self._object)
 
     async def fetch_head(self, url: str) -> Head:
         """See `Host.fetch_head`; the answer that names the content, or the last one."""

@@ -25,7 +25,7 @@ from ..best import best_device
 from ..packages import load
 from ..parts import PartsDevice
 from ..reference import reference_device
-from ..segments import SegmentReader
+from ..segments import SegmentReader, digest
 from .bridge import answer, error_of, plain
 from .device import BrowserDevice, facts_of
 from .http import fetch, head, lines_of
@@ -95,6 +95,10 @@ class BrowserHost:
                 fix="serve the file with Range support, and expose content-range across origins",
             )  # fmt: skip
         return (await response.arrayBuffer()).to_bytes(), int(total)
+
+    async def digest(self, pieces: Sequence[str | bytes]) -> str:
+        """The SHA-256 of bytes and objects in order. Raises StoreError."""
+        return await digest(pieces, self._object)
 
     async def fetch_head(self, url: str) -> Head:
         """The last answer after redirects, whatever the status. Raises DownloadError."""
