@@ -5,6 +5,8 @@ Weights never pass here: they go from the network to the store to the device.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
 
 from ..errors import DownloadError, FormatError, HashMismatchError, QuotaError
@@ -12,15 +14,24 @@ from ..host.base import Host, Tokenizer
 from ..store.huggingface import parse_address
 from ..store.known import PREFIX
 from ..store.manifest import Manifest, TextRef
-from .unpacked import is_unpacked, open_unpacked
+from ..store.records import running, use
+from .unpacked import Unpacked, is_unpacked, open_unpacked
+
+
+@asynccontextmanager
+async def opened(host: Host, url: str) -> AsyncIterator[Manifest]:
+    """The manifest at `url`, as `load_manifest` gives it; the model is not evicted meanwhile."""
+    async with host.store.lock(running(url), shared=True):
+        yield await load_manifest(host, url)
 
 
 async def load_manifest(host: Host, url: str) -> Manifest:
     """The manifest at `url` with absolute addresses inside; without a network, the last one seen.
 
     The address of a GGUF file works too (see `unpacked`), and what `store.huggingface` knows as an
-    address on a model hub, such as `hf://org/name/model.gguf`. Raises DownloadError when it can be had from neither, FormatError when it is
-    not one, UnsupportedError for an architecture that is not known.
+    address on a model hub, such as `hf://org/name/model.gguf`. Raises DownloadError when it can be
+    had from neither, FormatError when it is not one, UnsupportedError for an architecture that is
+    not known.
     """
     name = f"{PREFIX}{url}"
     if is_unpacked(url):
@@ -33,8 +44,8 @@ async def load_manifest(host: Host, url: str) -> Manifest:
         kept = await host.store.get_text(name)
         if kept is None:
             raise
-        return Manifest.from_json(kept).at(source)
-    manifest = Manifest.from_json(text).at(source)
+        return await _used(host, url, Manifest.from_json(kept).at(source))
+    manifest = await _used(host, url, Manifest.from_json(text).at(source))
     await _keep(host, name, text)
     return manifest
 
@@ -90,23 +101,34 @@ async def _document(host: Host, ref: TextRef, kind: str) -> str:
 
 async def _load_unpacked(host: Host, name: str, url: str) -> Manifest:
     """A manifest made from a model's file, and its tokenizer kept."""
-    kept = await host.store.get_text(name)
-    before = Manifest.from_json(kept) if kept is not None else None
-    ref = before.tokenizer if before is not None else None
-    whole = ref is not None and await host.store.get_text(f"tokenizer {ref.sha256}") is not None
+    before = await _kept(host, name)
+    ref = before and before.tokenizer
+    whole = ref and await host.store.get_text(f"tokenizer {ref.sha256}") is not None
     try:
         found = await open_unpacked(host, url, before if whole else None)
     except DownloadError:
         if before is None:
             raise
-        return before
-    if found is None:
-        assert before is not None, "nothing new of nothing"
-        return before
-    await _keep(host, name, found.manifest.to_json())
-    if found.manifest.tokenizer is not None:
-        await _keep(host, f"tokenizer {found.manifest.tokenizer.sha256}", found.tokenizer)
-    return found.manifest
+        found = Unpacked(before, None)
+    manifest = await _used(host, url, found.manifest)
+    await _keep(host, name, manifest.to_json())
+    if found.tokenizer is not None and manifest.tokenizer is not None:
+        await _keep(host, f"tokenizer {manifest.tokenizer.sha256}", found.tokenizer)
+    return manifest
+
+
+async def _kept(host: Host, name: str) -> Manifest | None:
+    text = await host.store.get_text(name)
+    with suppress(FormatError):  # of another version
+        return None if text is None else Manifest.from_json(text)
+    return None
+
+
+async def _used(host: Host, url: str, manifest: Manifest) -> Manifest:
+    """The same, recorded first: what is kept from now on belongs to it."""
+    with suppress(QuotaError):  # as below: what is here already can be used all the same
+        await use(host.store, url, manifest)
+    return manifest
 
 
 async def _keep(host: Host, name: str, text: str) -> None:

@@ -24,10 +24,11 @@ HEADER_NBYTES = 4 << 20  # vocabularies of 100,000 tokens fit
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """A model's manifest, made of its file, and the text of the tokenizer that the file holds."""
+    """A model's manifest, made of its file, and the text of the tokenizer that the file holds;
+    None: it is what it was."""
 
     manifest: Manifest
-    tokenizer: str
+    tokenizer: str | None
 
 
 def is_unpacked(address: str) -> bool:
@@ -38,11 +39,11 @@ def is_unpacked(address: str) -> bool:
     return found is not None and not found.path
 
 
-async def open_unpacked(host: Host, address: str, before: Manifest | None) -> Unpacked | None:
+async def open_unpacked(host: Host, address: str, before: Manifest | None) -> Unpacked:
     """The model at the address of a GGUF file, or of a repository that has one.
 
-    before  what was made of this address the last time; None is returned if that holds still,
-            which only a file with a SHA-256 can tell.
+    before  what was made of this address the last time: it holds still where the file's SHA-256
+            is the same.
 
     Raises as `resolve` and `manifest_from_header`; InputError for a repository with several files.
     """
@@ -50,7 +51,7 @@ async def open_unpacked(host: Host, address: str, before: Manifest | None) -> Un
     if remote.sha256 is None:
         return await _from_header(host, remote)
     if before is not None and before.file.sha256 == remote.sha256:
-        return None
+        return Unpacked(before, None)
     known = await find(host.store, remote.sha256)
     return (known and await _from_known(host, remote, known)) or await _from_header(host, remote)
 
