@@ -6,6 +6,7 @@
 // {code, what, got, need, where, fix}, the codes are class names of edgewise/errors.py. No
 // policy lives here: what to fetch, how often to try and in how many requests is the caller's.
 
+import { laid, read } from "./laid.js";
 import { failure, openRange, plain } from "./range.js";
 
 /** @typedef {import("./range.js").Fields} Fields */
@@ -64,7 +65,7 @@ async function commit(cache, key, bytes, headers) {
 
 /** Which of these objects are there (their bytes are checked when read). @param {string[]} hashes */
 export async function has(hashes) {
-  const there = new Set(await list());
+  const there = new Set([...(await list()), ...laid()]);
   return hashes.map((hash) => there.has(hash));
 }
 
@@ -79,7 +80,7 @@ export async function list() {
 export async function get(hash) {
   const cache = await open(OBJECTS);
   const found = await cache.match(objectKey(hash));
-  if (!found) return null;
+  if (!found) return read(hash, sha256);
   const bytes = new Uint8Array(await found.arrayBuffer());
   if ((await sha256(bytes)) === hash) return bytes;
   await cache.delete(objectKey(hash));
