@@ -6,6 +6,7 @@
 
 import { serve } from "./place.js";
 
+const MOST_PX = 320; // that the frame may take of the page's height
 const GREETING_MS = 3000; // after the frame's load, for a message that was sent before it
 
 /**
@@ -18,10 +19,11 @@ export function embed(address, element) {
   const { origin } = new URL(address, document.baseURI);
   const frame = document.createElement("iframe");
   let given = false;
-  addEventListener("message", function hear({ source, origin: from, data }) {
-    if (given || source !== frame.contentWindow || from !== origin || data !== "hub") return;
+  addEventListener("message", ({ source, origin: from, data }) => {
+    if (source !== frame.contentWindow || from !== origin) return;
+    if (typeof data === "number") frame.height = String(Math.min(data, MOST_PX));
+    if (data !== "hub" || given) return;
     given = true;
-    removeEventListener("message", hear);
     frame.contentWindow?.postMessage("site", origin, [port2]);
   });
   frame.addEventListener("load", () => setTimeout(() => {

@@ -15,8 +15,8 @@ export function open(name) {
   const kept = opened.get(name) ?? new Map();
   opened.set(name, kept);
   const cache = {
-    async match(/** @type {string} */ key) {
-      const found = kept.get(key);
+    async match(/** @type {string | Request} */ key) {
+      const found = kept.get(typeof key === "string" ? key : key.url);
       return found && new Response(found.body, { headers: found.headers });
     },
     async put(/** @type {string} */ key, /** @type {Response} */ response) {

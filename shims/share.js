@@ -4,6 +4,7 @@
 
 import * as storage from "./cross_origin_storage.js";
 import { lay as layFile } from "./laid.js";
+import * as memory from "./memory.js";
 import { connect } from "./place.js";
 import { failure } from "./range.js";
 import * as store from "./store.js";
@@ -23,6 +24,12 @@ export function reach(ports) {
 
 /** The names of the places that are there. */
 export const names = () => [...places.keys()];
+
+/** Whether what this site stores outlives the page. */
+export async function persists() {
+  await store.list();
+  return !memory.used();
+}
 
 /** @template T @param {string} name @param {(place: Place) => Promise<T>} ask @returns {Promise<T>} */
 async function at(name, ask) {

@@ -7,6 +7,7 @@
 // policy lives here: what to fetch, how often to try and in how many requests is the caller's.
 
 import { laid, read } from "./laid.js";
+import * as memory from "./memory.js";
 import { failure, openRange, plain } from "./range.js";
 
 /** @typedef {import("./range.js").Fields} Fields */
@@ -33,7 +34,8 @@ async function open(name) {
       fix: "serve the page over HTTPS or from localhost",
     }); // prettier-ignore
   }
-  return caches.open(name);
+  // a page whose site may store nothing keeps what it has for as long as it is open
+  return caches.open(name).catch(() => memory.open(name));
 }
 
 /** @param {string} hash */
@@ -87,6 +89,12 @@ export async function get(hash) {
   return null;
 }
 
+/** Whether the object is there and is what its hash says; else it is gone now.
+ * @param {string} hash */
+export async function check(hash) {
+  return (await get(hash)) !== null;
+}
+
 /** @param {string} hash @param {Uint8Array} bytes */
 export async function put(hash, bytes) {
   const got = await sha256(bytes);
@@ -122,8 +130,22 @@ export async function removeText(name) {
   return (await open(TEXTS)).delete(textKey(name));
 }
 
+/** The names of all documents, and their bytes. @returns {Promise<[string, number][]>} */
+export async function texts() {
+  const cache = await open(TEXTS);
+  /** @type {[string, number][]} */
+  const found = [];
+  for (const request of await cache.keys()) {
+    const nbytes = (await cache.match(request))?.headers.get("content-length");
+    const name = new URL(request.url).searchParams.get("name");
+    if (name !== null && nbytes) found.push([name, Number(nbytes)]);
+  }
+  return found;
+}
+
 /** Bytes used and allowed; null where the browser does not say. */
 export async function estimate() {
+  if (memory.used()) return { usage: null, quota: null };
   const { usage = null, quota = null } = (await navigator.storage?.estimate?.()) ?? {};
   return { usage, quota };
 }

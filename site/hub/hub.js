@@ -35,6 +35,8 @@ class Guest {
   start() {
     for (const part of document.querySelectorAll("[data-site]")) part.textContent = this.host;
     element("framed").hidden = false;
+    new ResizeObserver(() => parent.postMessage(document.body.scrollHeight, this.origin))
+      .observe(document.body); // prettier-ignore
     onClick("allow", () => this.allow());
     onClick("deny", () => this.deny());
     onClick("change", () => this.ask());

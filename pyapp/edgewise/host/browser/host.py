@@ -28,6 +28,7 @@ from ..segments import SegmentReader
 from .bridge import answer, error_of, plain
 from .device import BrowserDevice, facts_of
 from .http import fetch, lines_of
+from .share import ladder
 from .store import BrowserStore
 from .tokenizer import BrowserTokenizer
 from .window import Environment
@@ -41,6 +42,7 @@ class BrowserHost:
     def __init__(self, shims: Any) -> None:
         self._shims = shims
         self.store = BrowserStore(shims)
+        self.ladder = ladder(shims)
 
     async def open_device(self, target: Target | None = None) -> Device:
         """The best device (`best_device`), or the one for `target`. Raises NoDeviceError."""

@@ -45,7 +45,7 @@ def ladder(shims: Any) -> Ladder:
     lacking = [f"{title}: {why}." for name, title, why in PLACES if name not in there]
 
     async def own() -> Own:
-        if await answer(shims.store.persists()):
+        if await answer(shims.share.persists()):
             return Own("This site's own storage")
         return Own("This page's memory", "This site's own storage: the browser gives it none.")
 
