@@ -120,6 +120,7 @@ class Ladder:
         for place in self.places:
             why = await self._ask(place, file.sha256, file.nbytes)
             if why is None:
+                self._willing.pop(file.sha256, None)  # offered is what the network brought
                 await place.lay(file.sha256, segments)
                 return Served(name, place.title, 0, tuple(reasons))
             reasons.append(f"{place.title}: {why}.")
