@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
+from edgewise import cli_store
 from edgewise.cli import main
 from edgewise.store.folder import Folder
 from edgewise.store.records import running
 from tests.tiny_chat import TinyChat
 
 
-def test_a_model_from_its_first_use_to_its_end(tiny: TinyChat, tmp_path: Path) -> None:
+def test_a_model_from_its_first_use_to_its_end(
+    tiny: TinyChat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_store, "OUT", Console(width=500, highlight=False))
     folder, file, url = Folder(tmp_path / "store"), tmp_path / "tiny.tar", str(tiny.manifest)
 
     def edgewise(*args: str, code: int = 0) -> str:
-        told = CliRunner().invoke(
-            main, args, env={"EDGEWISE_STORE": str(folder.root), "COLUMNS": "200"}
-        )
+        told = CliRunner().invoke(main, args, env={"EDGEWISE_STORE": str(folder.root)})
         assert told.exit_code == code, told.output
         return told.output if code else told.stdout
 
