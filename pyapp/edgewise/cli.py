@@ -118,7 +118,8 @@ def _print_shared(manifest: Manifest, other: Path) -> None:
         raise InputError("--against", got=f"the folder {other}", need="a manifest or a store")
     found = shared(manifest, there)
     ERR.print(f"{megabytes(found.shared_nbytes)} of {megabytes(found.nbytes)} are in {other}: "
-              f"{megabytes(found.nbytes - found.shared_nbytes)} are left to fetch")  # fmt: skip
+              f"{megabytes(found.nbytes - found.shared_nbytes)} are left to fetch",
+              soft_wrap=True)  # fmt: skip
 
 
 @main.command()
