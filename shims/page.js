@@ -87,11 +87,19 @@ const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module
 worker.onmessage = ({ data }) => {
   if (data.failed) fail(data.failed);
   else if (data.view) show(JSON.parse(data.view));
-  else if (offline) keepOffline(offline); // data.started: the network is free for it now
+  else started();
 };
 worker.onerror = (event) =>
   fail({ what: event.message || "the page's worker did not start", where: event.filename });
-worker.postMessage({ start: { base: document.baseURI, python: python?.split(" "), prefetch } });
+const { port1, port2: builtins } = new MessageChannel();
+const start = { base: document.baseURI, python: python?.split(" "), prefetch, builtins };
+worker.postMessage({ start }, [builtins]);
+
+/** Python runs: the network is free for what it can do without at first. */
+async function started() {
+  if (offline) keepOffline(offline);
+  (await import("./builtin.js")).serve(port1); // what the worker asked until now waits in the port
+}
 
 /** @param {string} script  the service worker that keeps the site */
 async function keepOffline(script) {

@@ -23,7 +23,8 @@ from rich.text import Text
 
 from . import __version__, debug
 from .errors import EdgewiseError, FormatError, HostError, InputError
-from .router.place import Policy, megabytes
+from .hub.words import megabytes
+from .router.place import Policy
 
 if TYPE_CHECKING:
     import socket

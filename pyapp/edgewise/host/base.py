@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 from ..store.base import ObjectStore, Segment
 from ..store.progress import Progress
 from ..targets.device import DeviceFacts
+from .builtins import Builtins
 
 T = TypeVar("T")
 Target = Literal["webgpu", "wasm", "reference", "webnn"]
@@ -173,6 +174,11 @@ class Host(Protocol):
     @property
     def store(self) -> ObjectStore:
         """Where this machine keeps objects and documents."""
+        ...
+
+    @property
+    def builtins(self) -> Builtins:
+        """The models that this machine's browser has by itself."""
         ...
 
     async def open_device(self, target: Target | None = None) -> Device:

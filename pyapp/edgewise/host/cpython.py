@@ -19,6 +19,7 @@ from ..store.progress import Progress
 from .answers import cannot_wait, lacking, missing_object, refusal, unreachable
 from .base import Device, T, Target
 from .best import best_device
+from .builtins import NoBuiltins
 from .files import FileStore, is_remote, local_path, read_range
 from .template import render
 
@@ -62,6 +63,7 @@ class CPythonHost:
     """See the module. `store` defaults to the user's own (`default_store`)."""
 
     name = "cpython"
+    builtins = NoBuiltins()
 
     def __init__(self, store: Path | None = None) -> None:
         self.store = FileStore(store or default_store())

@@ -26,6 +26,7 @@ from ..parts import PartsDevice
 from ..reference import reference_device
 from ..segments import SegmentReader
 from .bridge import answer, error_of, plain
+from .builtins import BrowserBuiltins
 from .device import BrowserDevice, facts_of
 from .http import fetch, lines_of
 from .store import BrowserStore
@@ -41,6 +42,7 @@ class BrowserHost:
     def __init__(self, shims: Any) -> None:
         self._shims = shims
         self.store = BrowserStore(shims)
+        self.builtins = BrowserBuiltins(shims.builtin)
 
     async def open_device(self, target: Target | None = None) -> Device:
         """The best device (`best_device`), or the one for `target`. Raises NoDeviceError."""
