@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ..errors import FormatError, UnsupportedError
 from ..formats import safetensors
@@ -77,7 +77,7 @@ def describe_folder(folder: Path) -> Described:
     """
     files = _documents(folder)
     row = _architecture(files)
-    tokenizer = _read(folder / "tokenizer.json", TEXT_NBYTES)
+    tokenizer = read_text(folder / "tokenizer.json", TEXT_NBYTES)
     header, nbytes = _weights(folder)
     config = row.config(files, header.tensors)
     name = safe(folder.resolve().name).lower() or "model"
@@ -87,7 +87,7 @@ def describe_folder(folder: Path) -> Described:
         name=name,
         task=row.task,
         architecture=config["architecture"],
-        license=_license(folder / "README.md"),
+        license=licence(folder / "README.md"),
         file=FileRef(f"{name}.safetensors", "safetensors", None, nbytes),
         segments=tuple(Segment(None, length) for length in lengths),
         tensors={
@@ -111,7 +111,7 @@ def _documents(folder: Path) -> dict[str, Any]:
         if not (folder / name).is_file():
             continue
         try:
-            found[name] = json.loads(_read(folder / name, DOCUMENT_NBYTES))
+            found[name] = json.loads(read_text(folder / name, DOCUMENT_NBYTES))
         except (ValueError, RecursionError) as error:
             raise FormatError("not JSON", got=str(error), where=name) from None
         if not isinstance(found[name], list if name == "modules.json" else dict):
@@ -119,7 +119,8 @@ def _documents(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _read(path: Path, most: int) -> str:
+def read_text(path: Path, most: int) -> str:
+    """A document of at most `most` bytes. Raises FormatError."""
     try:
         with path.open("rb") as file:
             data = file.read(most + 1)
@@ -149,21 +150,22 @@ def _weights(folder: Path) -> tuple[SafeTensors, int]:
         kind = UnsupportedError if others else FormatError
         raise kind("weights of a Hugging Face folder", got=", ".join(others) or "none",
                    need=WEIGHTS, fix="save it with transformers' save_pretrained")  # fmt: skip
+    return weights_header(path), path.stat().st_size
+
+
+def weights_header(path: Path) -> SafeTensors:
+    """The parsed header of a safetensors file."""
     with path.open("rb") as file:
-        return _header(file), path.stat().st_size
+        return read_header(
+            file, lambda data, nbytes: safetensors.parse(data, file_nbytes=nbytes), HEADER_NBYTES
+        )
 
 
-def _header(file: BinaryIO) -> SafeTensors:
-    return read_header(
-        file, lambda data, nbytes: safetensors.parse(data, file_nbytes=nbytes), HEADER_NBYTES
-    )
-
-
-def _license(readme: Path) -> str | None:
+def licence(readme: Path) -> str | None:
     """`license` of the model card's YAML head."""
     if not readme.is_file():
         return None
-    found = _LICENSE.match(_read(readme, DOCUMENT_NBYTES))
+    found = _LICENSE.match(read_text(readme, DOCUMENT_NBYTES))
     return found[1] if found else None
 
 
