@@ -19,7 +19,7 @@ from ..formats.blocks import BLOCKS
 from ..graph.builder import GraphBuilder
 from ..graph.graph import Graph, Part, Source, Value
 from .adapters import NONE, WEIGHTS, Adapters
-from .llama_config import LlamaConfig, check_tensors, config_from_gguf, parse_config
+from .llama_config import FLOAT_TYPES, LlamaConfig, check_tensors, config_from_gguf, parse_config
 from .tensors import Tensor
 
 __all__ = ["build", "config_from_gguf"]
@@ -27,6 +27,7 @@ __all__ = ["build", "config_from_gguf"]
 F32 = DType.FLOAT32
 # 8-bit codes of these types are signed around zero: they have a scale and no minimum.
 CENTRED = frozenset({"Q5_0", "Q8_0", "Q6_K"})
+Matrix = Value | tuple[Value, Value, Value | None]
 
 
 def build(
@@ -90,15 +91,14 @@ class _Llama:
         settings = b.input("settings", F32, (5,))
         seen = b.state("seen", DType.UINT32, (config.vocab,))
         embedding = self.matrix("token_embd.weight")
-        x = b.quantized_gather(*embedding, tokens, dtype=F32)
+        x = self.rows(embedding, tokens)
         for index in range(config.layers):
             with b.scope(f"blk.{index}"):
                 x = self.feed_forward(index, self.attention(index, x))
         with b.scope("output"):
             last = b.slice(x, starts=(self.seq - 1, 0), sizes=(1, config.hidden))
             output = embedding if config.tied else self.matrix("output.weight")
-            h = self.norm("output_norm.weight", last)
-            logits = b.quantized_matmul(h, *output, dtype=F32)
+            logits = self.product(self.norm("output_norm.weight", last), output, F32)
         with b.scope("sample"):
             now_seen = b.mark_seen(seen, tokens)
             token = b.sample(logits, now_seen, bias, settings)
@@ -115,7 +115,7 @@ class _Llama:
         h = self.norm(f"{blk}.attn_norm.weight", x)
         q, k, v = (
             b.reshape(
-                self.product(h, f"{blk}.attn_{name}.weight", self.activation, turned=name != "v"),
+                self.linear(h, f"{blk}.attn_{name}.weight", self.activation, turned=name != "v"),
                 new_shape=(self.seq, heads, config.head_dim),
             )
             for name, heads in (("q", config.heads), ("k", config.kv_heads), ("v", config.kv_heads))
@@ -128,17 +128,17 @@ class _Llama:
             self.rotary(q), keys, values, past=self.past, scale=config.head_dim**-0.5
         )
         flat = b.reshape(mixed, new_shape=(self.seq, config.heads * config.head_dim))
-        return self.product(flat, f"{blk}.attn_output.weight", F32, residual=x)
+        return self.linear(flat, f"{blk}.attn_output.weight", F32, residual=x)
 
     def feed_forward(self, index: int, x: Value) -> Value:
         """x [seq, hidden] plus its SwiGLU layer."""
         blk = f"blk.{index}"
         h = self.norm(f"{blk}.ffn_norm.weight", x)
         gate, up = (
-            self.product(h, f"{blk}.ffn_{name}.weight", self.activation) for name in ("gate", "up")
+            self.linear(h, f"{blk}.ffn_{name}.weight", self.activation) for name in ("gate", "up")
         )
         both = self.b.swiglu(gate, up)
-        return self.product(both, f"{blk}.ffn_down.weight", F32, residual=x)
+        return self.linear(both, f"{blk}.ffn_down.weight", F32, residual=x)
 
     def norm(self, name: str, x: Value) -> Value:
         weight = self.b.constant(
@@ -153,7 +153,7 @@ class _Llama:
         out: Value = self.b.rotary(x, start=self.past, theta=theta, dims=dims, interleaved=True)
         return out
 
-    def product(
+    def linear(
         self,
         x: Value,
         name: str,
@@ -167,7 +167,7 @@ class _Llama:
         turned  whether the matrix's rows are permuted for rotary; those of adapters are not
         """
         b = self.b
-        y: Value = b.quantized_matmul(x, *self.matrix(name), dtype=dtype)
+        y = self.product(x, self.matrix(name), dtype)
         if residual is not None:
             y = b.add(residual, y)
         if name not in self.stacks:
@@ -187,18 +187,41 @@ class _Llama:
         source = Source(name, tensor.type, "values")
         return self.b.constant(dtype, tuple(tensor.shape), source=source, name=name)
 
-    def matrix(self, name: str) -> tuple[Value, Value, Value | None]:
-        """Codes [N, K], scale and minimum [N, K / group] of a weight."""
+    def rows(self, matrix: Matrix, ids: Value) -> Value:
+        """Rows [seq, K] of a matrix [N, K], in float32."""
+        b = self.b
+        if isinstance(matrix, Value):
+            return self.cast(b.gather(matrix, ids), F32)
+        out: Value = b.quantized_gather(*matrix, ids, dtype=F32)
+        return out
+
+    def product(self, x: Value, matrix: Matrix, dtype: DType) -> Value:
+        """x [seq, K] times a matrix [N, K]; sums are float32."""
+        b = self.b
+        if isinstance(matrix, Value):
+            turned = b.transpose(self.cast(matrix, F32), permutation=(1, 0))
+            return self.cast(b.matmul(self.cast(x, F32), turned), dtype)
+        out: Value = b.quantized_matmul(x, *matrix, dtype=dtype)
+        return out
+
+    def cast(self, x: Value, dtype: DType) -> Value:
+        out: Value = x if x.dtype is dtype else self.b.cast(x, dtype)
+        return out
+
+    def matrix(self, name: str) -> Matrix:
+        """A weight [N, K] as it is, or its codes [N, K], scale and minimum [N, K / group]."""
         tensor = self.tensors[name]
-        block = BLOCKS[tensor.type]
         rows, columns = tensor.shape
-        assert block.group is not None  # check_tensors: it has codes
-        assert block.scale is not None
 
         def part(part: Part, dtype: DType, width: int) -> Value:
             source = Source(name, tensor.type, part)
             return self.b.constant(dtype, (rows, width), source=source, name=f"{name}.{part}")
 
+        if tensor.type in FLOAT_TYPES:
+            return part("values", DType.FLOAT16 if tensor.type == "F16" else F32, columns)
+        block = BLOCKS[tensor.type]
+        assert block.group is not None  # check_tensors: it has codes
+        assert block.scale is not None
         codes = part("codes", DType.UINT4 if block.bits == 4 else DType.INT8, columns)
         groups = columns // block.group
         scale = part("scale", block.scale, groups)

@@ -65,7 +65,7 @@ class Adapted:
         configs = {name: adapter_config(part) for name, part in self.parts.items()}
         types = {each.type for part in self.parts.values() for each in part.tensors.values()}
         if len(types) > 1:
-            raise UnsupportedError("adapters in one session", got=f"types {', '.join(sorted(types))}",
+            raise UnsupportedError("adapters in one session", got=", ".join(sorted(types)),
                                    need="one data type", fix="save them in the same")  # fmt: skip
         joined = _Joined(self, types.pop())
         adapted = {name for config in configs.values() for name in config.matrices}

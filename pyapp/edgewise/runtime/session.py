@@ -111,8 +111,9 @@ class Session:
         URLs in manifests are absolute. `adapters` are those that `set_adapter` may name later: all
         of them are brought, none is in use. Without any, the plan is that of the model alone.
 
-        Raises InputError for an adapter of another base; NoDeviceError, UnsupportedError, PlanError before any weight is downloaded;
-        QuotaError, DownloadError, HashMismatchError, StoreError; DeviceLostError.
+        Raises InputError for an adapter of another base; NoDeviceError, UnsupportedError, PlanError
+        before any weight is downloaded; QuotaError, DownloadError, HashMismatchError,
+        StoreError; DeviceLostError.
         """
         max_context = min(max_context, manifest.demands.context)
         model = Adapted(manifest, adapters or {})

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import FormatError, InputError, UnsupportedError
+from ..errors import InputError, UnsupportedError
 from ..formats import peft
 from ..importers.llama_adapter import additions
 from .adapter import TASK, AdapterConfig, tensors_id
@@ -19,7 +19,8 @@ from .base import Segment
 from .cut import cut
 from .described import Described, safe
 from .manifest import TEXT_NBYTES, Demands, FileRef, Manifest, TensorRef
-from .pack_folder import DOCUMENT_NBYTES, licence, read_text, weights_header
+from .pack_folder import DOCUMENT_NBYTES, licence, read_text
+from .safetensors_files import open_file
 
 WEIGHTS = "adapter_model.safetensors"
 ADDITIONS = {"llama": additions}
@@ -42,12 +43,8 @@ def describe_adapter(folder: Path, base: Path | None) -> Described:
     """
     model = _base(folder, base)
     lora = peft.parse(read_text(folder / peft.DOCUMENT, DOCUMENT_NBYTES))
-    if not (folder / WEIGHTS).is_file():
-        raise FormatError("an adapter's folder", got="no weights", need=WEIGHTS,
-                          fix="save it with PEFT's save_pretrained")  # fmt: skip
-    header = weights_header(folder / WEIGHTS)
+    header, nbytes = open_file(folder / WEIGHTS)
     found = ADDITIONS[model.architecture](lora, header.tensors, model.config)
-    nbytes = (folder / WEIGHTS).stat().st_size
     lengths = cut([(t.offset, t.nbytes) for t in header.tensors.values()], nbytes)
     name = safe(folder.resolve().name).lower() or TASK
     used = sum(tensor.nbytes for tensor in header.tensors.values())
