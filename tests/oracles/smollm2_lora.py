@@ -60,8 +60,7 @@ CASES = (
 def adapted(base: torch.nn.Module) -> PeftModel:
     """The model with both adapters, none of whose B is zero."""
     first, second = CONFIGS
-    for config in CONFIGS.values():
-        config.base_model_name_or_path = "HuggingFaceTB/SmolLM2-135M-Instruct"
+    base.name_or_path = "HuggingFaceTB/SmolLM2-135M-Instruct"  # PEFT writes it down
     model = get_peft_model(base, CONFIGS[first], adapter_name=first)
     model.add_adapter(second, CONFIGS[second])
     generator = torch.Generator().manual_seed(7)

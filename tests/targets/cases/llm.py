@@ -201,8 +201,8 @@ def _sample() -> Iterator[Case]:
 def _low_rank() -> Iterator[Case]:
     """Adapters of different ranks, one that leaves the matrix alone and one that is off."""
     for seq, dtype, kind, paired, (rows, k, n) in (
-        (1, F32, F32, 0, (7, 33, 10)), (5, F32, F32, 4, (7, 32, 24)), (37, F16, F16, 6, (7, 40, 12)),
-        (1, F32, F16, 8, (7, 64, 40)),
+        (1, F32, F32, 0, (7, 33, 10)), (5, F32, F32, 4, (7, 32, 24)),
+        (37, F16, F16, 6, (7, 40, 12)), (1, F32, F16, 8, (7, 64, 40)),
     ):  # fmt: skip
         m = Maker(f"lowRank {dtype} {kind} seq={seq} paired={paired} {k}x{n}")
         run = {"seq": seq, "past": 0}
