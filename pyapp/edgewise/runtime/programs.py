@@ -123,7 +123,8 @@ def _name(
         "context": max_context,
         "adapters": {name: [each.ranks, each.scales] for name, each in adapters.stacks.items()},
     }
-    return f"plan {sha256(json.dumps(follows).encode()).hexdigest()}"
+    digest = sha256(json.dumps(follows).encode()).hexdigest()
+    return f"plan {digest} {manifest.name}"  # the name says whose it is: see store.records
 
 
 @cache

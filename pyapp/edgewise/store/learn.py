@@ -8,36 +8,48 @@ from __future__ import annotations
 
 import json
 
-from .base import ObjectStore
+from .base import ObjectStore, Segment
 from .document import parse
 from .manifest import Manifest
 
 
-def _name(url: str) -> str:
+def document(url: str) -> str:
+    """The name of the document that keeps what was learnt of the file at `url`."""
     return f"learnt {url}"
+
+
+async def known(store: ObjectStore, url: str) -> list[Segment]:
+    """The segments of a file as far as they are known; none where nothing was learnt."""
+    return _segments(await store.get_text(document(url)))
+
+
+def _segments(text: str | None) -> list[Segment]:
+    if text is None:
+        return []
+    record = parse(text)
+    sizes = [item.integer(1) for item in record.field("nbytes").items()]
+    hashes = [item.sha256_or_none() for item in record.field("hashes").items(len(sizes))]
+    return [Segment(hash, nbytes) for hash, nbytes in zip(hashes, sizes, strict=True)]
 
 
 async def recall(store: ObjectStore, url: str, manifest: Manifest) -> tuple[Manifest, str | None]:
     """The manifest with the hashes that are known by now, and the file's ETag."""
-    text = await store.get_text(_name(url))
-    if text is None:
-        return manifest, None
-    record = parse(text)
-    sizes = [item.integer(1) for item in record.field("nbytes").items()]
-    if sizes != [segment.nbytes for segment in manifest.segments]:
-        return manifest, None  # another file was here then
-    known = [item.sha256_or_none() for item in record.field("hashes").items(len(sizes))]
-    return manifest.with_hashes(known), record.field("etag").text_or_none()
+    text = await store.get_text(document(url))
+    found = _segments(text)
+    if text is None or [each.nbytes for each in found] != [s.nbytes for s in manifest.segments]:
+        return manifest, None  # nothing is known, or another file was here then
+    etag = parse(text).field("etag").text_or_none()
+    return manifest.with_hashes([each.hash for each in found]), etag
 
 
 async def record(store: ObjectStore, url: str, manifest: Manifest, etag: str | None) -> None:
     """Keeps the hashes that are known by now. Raises QuotaError."""
     hashes = [segment.hash for segment in manifest.segments]
     sizes = [segment.nbytes for segment in manifest.segments]
-    document = {"etag": etag, "hashes": hashes, "nbytes": sizes}
-    await store.put_text(_name(url), json.dumps(document))
+    text = json.dumps({"etag": etag, "hashes": hashes, "nbytes": sizes})
+    await store.put_text(document(url), text)
 
 
 async def forget(store: ObjectStore, url: str) -> None:
     """Drops the record of a URL, where there is one."""
-    await store.remove_text(_name(url))
+    await store.remove_text(document(url))

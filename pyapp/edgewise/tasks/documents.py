@@ -5,6 +5,8 @@ Weights never pass here: they go from the network to the store to the device.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from hashlib import sha256
 from urllib.parse import urljoin, urlsplit
@@ -21,8 +23,16 @@ from ..formats.gguf import GGUF, parse
 from ..host.base import Host, Tokenizer
 from ..store.manifest import Manifest, TextRef
 from ..store.pack import manifest_from_header, tokenizer_text
+from ..store.records import running, use
 
 HEADER_NBYTES = 4 << 20  # vocabularies of 100,000 tokens fit
+
+
+@asynccontextmanager
+async def opened(host: Host, url: str) -> AsyncIterator[Manifest]:
+    """The manifest at `url`, as `load_manifest` gives it; the model is not evicted meanwhile."""
+    async with host.store.lock(running(url), shared=True):
+        yield await load_manifest(host, url)
 
 
 async def load_manifest(host: Host, url: str) -> Manifest:
@@ -41,8 +51,8 @@ async def load_manifest(host: Host, url: str) -> Manifest:
         kept = await host.store.get_text(name)
         if kept is None:
             raise
-        return _absolute(Manifest.from_json(kept), url)
-    manifest = _absolute(Manifest.from_json(text), url)
+        return await _used(host, url, _absolute(Manifest.from_json(kept), url))
+    manifest = await _used(host, url, _absolute(Manifest.from_json(text), url))
     await _keep(host, name, text)
     return manifest
 
@@ -104,8 +114,8 @@ async def _load_header(host: Host, name: str, url: str) -> Manifest:
         kept = await host.store.get_text(name)
         if kept is None:
             raise
-        return Manifest.from_json(kept)
-    manifest = manifest_from_header(header, url, file_nbytes)
+        return await _used(host, url, Manifest.from_json(kept))
+    manifest = await _used(host, url, manifest_from_header(header, url, file_nbytes))
     await _keep(host, name, manifest.to_json())
     if manifest.tokenizer is not None:
         text = tokenizer_text(header.metadata)
@@ -143,6 +153,13 @@ def _absolute(manifest: Manifest, base: str) -> Manifest:
         tokenizer=document(manifest.tokenizer),
         structure=document(manifest.structure),
     )
+
+
+async def _used(host: Host, url: str, manifest: Manifest) -> Manifest:
+    """The same, recorded first: what is kept from now on belongs to it."""
+    with suppress(QuotaError):  # as below: what is here already can be used all the same
+        await use(host.store, url, manifest)
+    return manifest
 
 
 async def _keep(host: Host, name: str, text: str) -> None:
