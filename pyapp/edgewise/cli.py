@@ -1,4 +1,4 @@
-"""The command line: `edgewise pack | serve | chat | doctor`.
+"""The command line: `edgewise pack | serve | chat | doctor | store`.
 
 Each command only reads its options, calls the layer that does the work, and prints. An error of
 Edgewise's ends with exit code 2 and no traceback, unless EDGEWISE_DEBUG is set. Imports happen
@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import __version__, debug
+from .cli_store import store
 from .errors import EdgewiseError, FormatError, HostError, InputError
 from .router.place import Policy, megabytes
 
@@ -71,6 +72,9 @@ def print_error(error: EdgewiseError) -> None:
 @click.version_option(__version__, prog_name="edgewise")
 def main() -> None:
     """Python AI that runs in the browser when it can and on your server when it must."""
+
+
+main.add_command(store)
 
 
 @main.command()

@@ -75,10 +75,10 @@ class BrowserHost:
         return PartsDevice(facts, [native, *others])
 
     async def _object(self, hash: str) -> bytes:
-        data = await answer(self._shims.store.get(hash))
+        data = await self.store.read(hash)
         if data is None:
             raise missing_object(hash)
-        return bytes(data.to_bytes())
+        return data
 
     async def fetch_text(self, url: str) -> str:
         """A small document. Raises DownloadError."""
