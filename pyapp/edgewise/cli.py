@@ -83,14 +83,16 @@ main.add_command(store)
 @click.option("-o", "--out", type=FOLDER, required=True, help="Where the manifest goes.")
 @click.option("--quantise", type=click.Choice(["int8"]),
               help="Pack a variant with matrices in 8 bits.")  # fmt: skip
-def pack(model: Path, out: Path, quantise: Literal["int8"] | None) -> None:
-    """Write the manifest of a GGUF file, an ONNX file or a Hugging Face folder of an encoder.
+@click.option("--base", type=FILE, help="The manifest of what an adapter adapts.")
+def pack(model: Path, out: Path, quantise: Literal["int8"] | None, base: Path | None) -> None:
+    """Write the manifest of a GGUF file, an ONNX file, a Hugging Face folder of an encoder, or of
+    a LoRA adapter as PEFT saves it, which needs --base.
 
     The weights themselves stay as they are, unless --quantise writes a variant of them.
     """
     from .store.pack import pack as pack_model
 
-    written = pack_model(model, out, quantise)
+    written = pack_model(model, out, quantise, base)
     OUT.print(Text(str(written)))
     lost = _read_manifest(written).quantised
     if lost is not None:
