@@ -24,7 +24,8 @@ from rich.text import Text
 from . import __version__, debug
 from .cli_store import store
 from .errors import EdgewiseError, FormatError, HostError, InputError
-from .router.place import Policy, megabytes
+from .hub.words import megabytes
+from .router.place import Policy
 
 if TYPE_CHECKING:
     import socket
@@ -82,19 +83,25 @@ main.add_command(store)
 @click.option("-o", "--out", type=FOLDER, required=True, help="Where the manifest goes.")
 @click.option("--quantise", type=click.Choice(["int8"]),
               help="Pack a variant with matrices in 8 bits.")  # fmt: skip
+@click.option("--base", type=FILE, help="The manifest of what an adapter adapts.")
 @click.option("--against", type=click.Path(exists=True, path_type=Path), multiple=True,
               help="A manifest or a store: say what is there already.")  # fmt: skip
 def pack(
-    model: Path, out: Path, quantise: Literal["int8"] | None, against: tuple[Path, ...]
+    model: Path,
+    out: Path,
+    quantise: Literal["int8"] | None,
+    base: Path | None,
+    against: tuple[Path, ...],
 ) -> None:
-    """Write the manifest of a GGUF file, an ONNX file or a Hugging Face folder of an encoder.
+    """Write the manifest of a GGUF file, an ONNX file, a Hugging Face folder of an encoder, or of
+    a LoRA adapter as PEFT saves it, which needs --base.
 
     Of a model in several files, name the first. The weights themselves stay as they are, unless
     --quantise writes a variant of them.
     """
     from .store.pack import pack as pack_model
 
-    written = pack_model(model, out, quantise)
+    written = pack_model(model, out, quantise, base)
     OUT.print(Text(str(written)))
     manifest = _read_manifest(written)
     for other in against:
