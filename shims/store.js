@@ -6,6 +6,8 @@
 // {code, what, got, need, where, fix}, the codes are class names of edgewise/errors.py. No
 // policy lives here: what to fetch, how often to try and in how many requests is the caller's.
 
+import { laid, read } from "./laid.js";
+import * as memory from "./memory.js";
 import { failure, openRange, plain } from "./range.js";
 
 /** @typedef {import("./range.js").Fields} Fields */
@@ -32,7 +34,8 @@ async function open(name) {
       fix: "serve the page over HTTPS or from localhost",
     }); // prettier-ignore
   }
-  return caches.open(name);
+  // a page whose site may store nothing keeps what it has for as long as it is open
+  return caches.open(name).catch(() => memory.open(name));
 }
 
 /** @param {string} hash */
@@ -64,7 +67,7 @@ async function commit(cache, key, bytes, headers) {
 
 /** Which of these objects are there (their bytes are checked when read). @param {string[]} hashes */
 export async function has(hashes) {
-  const there = new Set(await list());
+  const there = new Set([...(await list()), ...laid()]);
   return hashes.map((hash) => there.has(hash));
 }
 
@@ -79,7 +82,7 @@ export async function list() {
 export async function get(hash) {
   const cache = await open(OBJECTS);
   const found = await cache.match(objectKey(hash));
-  if (!found) return null;
+  if (!found) return read(hash, sha256);
   const bytes = new Uint8Array(await found.arrayBuffer());
   if ((await sha256(bytes)) === hash) return bytes;
   await cache.delete(objectKey(hash));
@@ -142,6 +145,7 @@ export async function texts() {
 
 /** Bytes used and allowed; null where the browser does not say. */
 export async function estimate() {
+  if (memory.used()) return { usage: null, quota: null };
   const { usage = null, quota = null } = (await navigator.storage?.estimate?.()) ?? {};
   return { usage, quota };
 }

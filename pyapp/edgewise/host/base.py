@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from ..store.base import ObjectStore, Segment
+from ..store.huggingface import Head
 from ..store.progress import Progress
+from ..store.share import Ladder
 from ..targets.device import DeviceFacts
+from .builtins import Builtins
 
 T = TypeVar("T")
 Target = Literal["webgpu", "wasm", "reference", "webnn"]
@@ -175,6 +178,16 @@ class Host(Protocol):
         """Where this machine keeps objects and documents."""
         ...
 
+    @property
+    def builtins(self) -> Builtins:
+        """The models that this machine's browser has by itself."""
+        ...
+
+    @property
+    def ladder(self) -> Ladder:
+        """Who else may have a file, and may want it."""
+        ...
+
     async def open_device(self, target: Target | None = None) -> Device:
         """The device that runs plans for `target`, or the best one here.
 
@@ -197,6 +210,21 @@ class Host(Protocol):
         """At most `nbytes` bytes of a file from `offset` on, and the whole file's size.
 
         For headers only. Raises DownloadError, also for a server without Range.
+        """
+        ...
+
+    async def digest(self, pieces: Sequence[str | bytes]) -> str:
+        """The SHA-256 of bytes and of the store's objects, named by their hashes, in this order.
+
+        Raises StoreError for an object that is not there. Memory: one piece.
+        """
+        ...
+
+    async def fetch_head(self, url: str) -> Head:
+        """What a server says of a file, whatever the status. Raises DownloadError for silence.
+
+        Redirects are followed until an answer names the file's content (`x-linked-etag`), where
+        this machine can read theirs; a page reads the last answer alone.
         """
         ...
 

@@ -1,7 +1,8 @@
 """Hashes of a file that was opened by URL without a pack: learnt as its bytes arrive.
 
-They are kept as a small document under the URL, with the ETag they belong to, so that the next
-download resumes. A file that changed since is noticed by either, and the record is dropped.
+They are kept as a small document under the URL, with the ETag of the file that they belong to, and
+its SHA-256 where a hub tells it, so that the next download resumes. A file that changed since is
+noticed by one of them, and the record is dropped.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ async def recall(store: ObjectStore, url: str, manifest: Manifest) -> tuple[Mani
     found = _segments(text)
     if text is None or [each.nbytes for each in found] != [s.nbytes for s in manifest.segments]:
         return manifest, None  # nothing is known, or another file was here then
+    if parse(text).field("sha256").data not in (None, manifest.file.sha256):
+        return manifest, None
     etag = parse(text).field("etag").text_or_none()
     return manifest.with_hashes([each.hash for each in found]), etag
 
@@ -46,7 +49,8 @@ async def record(store: ObjectStore, url: str, manifest: Manifest, etag: str | N
     """Keeps the hashes that are known by now. Raises QuotaError."""
     hashes = [segment.hash for segment in manifest.segments]
     sizes = [segment.nbytes for segment in manifest.segments]
-    text = json.dumps({"etag": etag, "hashes": hashes, "nbytes": sizes})
+    whole = manifest.file.sha256
+    text = json.dumps({"etag": etag, "sha256": whole, "hashes": hashes, "nbytes": sizes})
     await store.put_text(document(url), text)
 
 

@@ -15,6 +15,7 @@ from pyodide.ffi import JsException, can_run_sync, run_sync
 
 from ...errors import DownloadError, NoDeviceError
 from ...store.base import Segment
+from ...store.huggingface import Head
 from ...store.progress import Progress
 from ...targets.device import DeviceFacts
 from ...targets.webnn.facts import WebnnFacts, probes
@@ -24,10 +25,12 @@ from ..best import best_device
 from ..packages import load
 from ..parts import PartsDevice
 from ..reference import reference_device
-from ..segments import SegmentReader
+from ..segments import SegmentReader, digest
 from .bridge import answer, error_of, plain
+from .builtins import BrowserBuiltins
 from .device import BrowserDevice, facts_of
-from .http import fetch, lines_of
+from .http import fetch, head, lines_of
+from .share import ladder
 from .store import BrowserStore
 from .tokenizer import BrowserTokenizer
 from .window import Environment
@@ -41,6 +44,8 @@ class BrowserHost:
     def __init__(self, shims: Any) -> None:
         self._shims = shims
         self.store = BrowserStore(shims)
+        self.builtins = BrowserBuiltins(shims.builtin)
+        self.ladder = ladder(shims)
 
     async def open_device(self, target: Target | None = None) -> Device:
         """The best device (`best_device`), or the one for `target`. Raises NoDeviceError."""
@@ -72,10 +77,10 @@ class BrowserHost:
         return PartsDevice(facts, [native, *others])
 
     async def _object(self, hash: str) -> bytes:
-        data = await answer(self._shims.store.get(hash))
+        data = await self.store.read(hash)
         if data is None:
             raise missing_object(hash)
-        return bytes(data.to_bytes())
+        return data
 
     async def fetch_text(self, url: str) -> str:
         """A small document. Raises DownloadError."""
@@ -94,6 +99,14 @@ class BrowserHost:
                 fix="serve the file with Range support, and expose content-range across origins",
             )  # fmt: skip
         return (await response.arrayBuffer()).to_bytes(), int(total)
+
+    async def digest(self, pieces: Sequence[str | bytes]) -> str:
+        """The SHA-256 of bytes and objects in order. Raises StoreError."""
+        return await digest(pieces, self._object)
+
+    async def fetch_head(self, url: str) -> Head:
+        """The last answer after redirects, whatever the status. Raises DownloadError."""
+        return await head(url)
 
     async def stream_lines(
         self, url: str, body: Mapping[str, object], headers: Mapping[str, str]
