@@ -72,6 +72,12 @@ export async function get(hash) {
   return packs.read(await open(OBJECTS), hash, commit);
 }
 
+/** Whether the object is there and is what its hash says; else it is gone now.
+ * @param {string} hash */
+export async function check(hash) {
+  return (await get(hash)) !== null;
+}
+
 /** @param {string} hash @param {Uint8Array} bytes */
 export async function put(hash, bytes) {
   const got = await packs.sha256(bytes);
@@ -111,6 +117,19 @@ export async function putText(name, text) {
 /** @param {string} name @returns {Promise<boolean>} whether it was there */
 export async function removeText(name) {
   return (await open(TEXTS)).delete(textKey(name));
+}
+
+/** The names of all documents, and their bytes. @returns {Promise<[string, number][]>} */
+export async function texts() {
+  const cache = await open(TEXTS);
+  /** @type {[string, number][]} */
+  const found = [];
+  for (const request of await cache.keys()) {
+    const nbytes = (await cache.match(request))?.headers.get("content-length");
+    const name = new URL(request.url).searchParams.get("name");
+    if (name !== null && nbytes) found.push([name, Number(nbytes)]);
+  }
+  return found;
 }
 
 /** Bytes used and allowed; null where the browser does not say. */

@@ -105,11 +105,11 @@ async function startPyodide(site) {
 }
 
 async function loadShims() {
-  const [store, file, prefetch, webgpu, wasm, webnn, tokenizer] = await Promise.all([
-    import("./store.js"), import("./file.js"), import("./prefetch.js"), import("./webgpu.js"),
-    import("./wasm.js"), import("./webnn.js"), import("./tokenizer.js"),
+  const [store, locks, file, prefetch, webgpu, wasm, webnn, tokenizer] = await Promise.all([
+    import("./store.js"), import("./locks.js"), import("./file.js"), import("./prefetch.js"),
+    import("./webgpu.js"), import("./wasm.js"), import("./webnn.js"), import("./tokenizer.js"),
   ]); // prettier-ignore
-  return { store, file, prefetch, webgpu, wasm, webnn, tokenizer };
+  return { store, locks, file, prefetch, webgpu, wasm, webnn, tokenizer };
 }
 
 /** Modules whose functions throw only Errors: Python cannot await what rejects with anything

@@ -66,8 +66,8 @@ class TinyChat:
         return 257
 
 
-def make(folder: Path, seed: int = 5) -> TinyChat:
-    """Write and pack the model under `folder`."""
+def make(folder: Path, seed: int = 5, matrices: str | None = None) -> TinyChat:
+    """Write and pack the model under `folder`; its matrices in one type if that is given."""
     tokens = [*byte_tokens(), START, END, "hi", "th"]
     types = [gguf.TokenType.NORMAL] * 256 + [gguf.TokenType.CONTROL] * 2
     types += [gguf.TokenType.NORMAL] * 2
@@ -83,7 +83,7 @@ def make(folder: Path, seed: int = 5) -> TinyChat:
         writer.add_chat_template(TEMPLATE)
 
     folder.mkdir(parents=True, exist_ok=True)
-    model = Tiny(vocab=len(tokens), context=CONTEXT)
+    model = Tiny(matrices, vocab=len(tokens), context=CONTEXT)
     weights = model.write(folder / "tiny.gguf", seed, more=tokenizer)
     pack(folder / "tiny.gguf", folder)
     (manifest,) = folder.glob("*.manifest.json")

@@ -8,6 +8,7 @@ import io
 import json
 import zipfile
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class SmallHost:
         self.store: Any = self
         self.files = {f"packages/{name}.whl": wheel(name) for name in ("one", "two")}
         self.objects: dict[str, bytes] = {}
+        self.texts: dict[str, str] = {}
         self.down = False
         self.requests = 0
 
@@ -53,6 +55,15 @@ class SmallHost:
 
     async def stored(self, segments: Sequence[Segment]) -> bytes:
         return b"".join(self.objects[str(segment.hash)] for segment in segments)
+
+    def lock(self, name: str, *, shared: bool = False) -> AsyncExitStack:
+        return AsyncExitStack()
+
+    async def get_text(self, name: str) -> str | None:
+        return self.texts.get(name)
+
+    async def put_text(self, name: str, text: str) -> None:
+        self.texts[name] = text
 
     async def has(self, hashes: Sequence[str]) -> list[bool]:
         return [hash in self.objects for hash in hashes]

@@ -18,6 +18,7 @@ from edgewise.dtypes import DType
 from edgewise.graph.graph import Graph
 from edgewise.graph.text import parse_graph, print_graph
 from edgewise.importers.llama import build, config_from_gguf
+from edgewise.importers.llama_config import FLOAT_TYPES
 from edgewise.passes.pipeline import run as run_passes
 from edgewise.targets.reference import Reference
 from tests.importers.tiny import Tiny
@@ -30,6 +31,9 @@ MODELS = {
     "untied, partial rotary": Tiny(tied=False, rope_dims=8),
     "one type, 4 bits": Tiny(matrices="Q4_1", kv_heads=4),
     "one type, 8 bits": Tiny(matrices="Q8_0", rope_dims=12),
+    "float32": Tiny(matrices="F32"),
+    "float16": Tiny(matrices="F16", tied=False),
+    "bfloat16": Tiny(matrices="BF16", kv_heads=4),
 }
 
 
@@ -82,10 +86,11 @@ def test_prefill_and_decode_equal_a_plain_llama(name: str, fuse: bool, tmp_path:
     graph = imported(weights, max_seq=8, max_context=32)
     if fuse:
         graph = fused(graph)
-        # q, k and v of different types cannot be one kernel; the other rules apply all the same
         found = Counter(node.op for node in graph.nodes)
-        assert found["quantizedQkv"] == (model.layers if model.matrices else 0)
-        assert found["rmsNorm"] == found["add"] == 0
+        # q, k and v of different types cannot be one kernel; the other rules apply all the same
+        quantised = model.matrices not in FLOAT_TYPES
+        assert found["quantizedQkv"] == (model.layers if model.matrices and quantised else 0)
+        assert not quantised or found["rmsNorm"] == found["add"] == 0
     session = Session(graph, weights)
     tokens = np.random.default_rng(8).integers(0, model.vocab, 16).tolist()
     want = model.logits(values, tokens)

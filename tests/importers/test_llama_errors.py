@@ -160,13 +160,13 @@ def test_weight_types_are_named_at_once_here_and_in_build() -> None:
     metadata, tensors = parts()
     config = config_from_gguf(metadata, tensors)
     tensors["blk.0.ffn_up.weight"] = Tensor("Q2_K", (96, 64))
-    tensors["blk.1.attn_k.weight"] = Tensor("F16", (32, 64))
+    tensors["blk.1.attn_k.weight"] = Tensor("Q3_K", (32, 64))
     tensors["blk.1.attn_norm.weight"] = Tensor("Q8_0", (64,))
     with pytest.raises(UnsupportedError) as caught:
         build(config, tensors)
     for text in (str(caught.value), fails(UnsupportedError, metadata, tensors)):
         assert "blk.0.ffn_up.weight Q2_K" in text
-        assert "blk.1.attn_k.weight F16" in text
+        assert "blk.1.attn_k.weight Q3_K" in text
         assert "blk.1.attn_norm.weight Q8_0" in text
         assert "Q4_1" in text
 

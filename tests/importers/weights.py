@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edgewise.formats.blocks import dequantise, split
 from edgewise.formats.gguf import parse
 from edgewise.graph.graph import Constant, Part
+from edgewise.importers.llama_config import FLOAT_TYPES
 
 
 class Weights:
@@ -30,8 +31,9 @@ class Weights:
     def _read(self, name: str) -> None:
         info = self.gguf.tensors[name]
         raw = self._data[info.offset : info.offset + info.nbytes]
-        if len(info.shape) == 1:
-            self._parts[name, "values"] = dequantise(raw, info.type, info.shape)
+        if info.type in FLOAT_TYPES:
+            values = dequantise(raw, info.type, info.shape)
+            self._parts[name, "values"] = values.astype("f2") if info.type == "F16" else values
             return
         codes, scale, minimum = split(raw, info.type, info.shape)
         self._parts |= {(name, "codes"): codes, (name, "scale"): scale, (name, "minimum"): minimum}

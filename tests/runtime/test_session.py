@@ -10,11 +10,12 @@ from typing import Any, TypeAlias
 import pytest
 
 from edgewise.errors import ContextOverrunError, DeviceLostError, EmptyPromptError, InputError
+from edgewise.host.base import Target
 from edgewise.host.cpython import CPythonHost
 from edgewise.host.wasm import WasmDevice
 from edgewise.runtime.session import Progress, Sampling, Session
 from edgewise.tasks.documents import load_manifest
-from tests.tiny_chat import TinyChat
+from tests.tiny_chat import TinyChat, make
 
 GREEDY = Sampling()
 
@@ -23,22 +24,27 @@ Run: TypeAlias = Callable[[Any], None]
 
 
 @pytest.fixture(params=[pytest.param("webgpu", marks=pytest.mark.gpu), "wasm"])
-def run(request: pytest.FixtureRequest, tiny: TinyChat, tmp_path: Path) -> Run:
+def target(request: pytest.FixtureRequest) -> Target:
+    found: Target = request.param
+    return found
+
+
+@pytest.fixture
+def run(target: Target, tiny: TinyChat, tmp_path: Path) -> Run:
     """Does `work(session, progress)` on a session of its own, of a context of 64 tokens."""
+    return lambda work: asyncio.run(with_session(CPythonHost(tmp_path), tiny, target, work))
 
-    async def go(work: Any) -> None:
-        host = CPythonHost(tmp_path)
-        manifest = await load_manifest(host, str(tiny.manifest))
-        seen: list[Progress] = []
-        session = await Session.open(
-            host, manifest, target=request.param, max_context=64, on_progress=seen.append
-        )
-        try:
-            await work(session, seen)
-        finally:
-            await session.close()
 
-    return lambda work: asyncio.run(go(work))
+async def with_session(host: CPythonHost, model: TinyChat, target: Target, work: Any) -> None:
+    manifest = await load_manifest(host, str(model.manifest))
+    seen: list[Progress] = []
+    session = await Session.open(
+        host, manifest, target=target, max_context=64, on_progress=seen.append
+    )
+    try:
+        await work(session, seen)
+    finally:
+        await session.close()
 
 
 def lose(session: Session) -> None:
@@ -63,6 +69,16 @@ async def answer(
     ):
         made += batch
     return made
+
+
+@pytest.mark.parametrize("type", ["F32", "F16", "BF16"])
+def test_matrices_that_are_not_quantised(target: Target, type: str, tmp_path: Path) -> None:
+    model, prompt = make(tmp_path / "model", matrices=type), [72, 105, 33]
+
+    async def work(session: Session, seen: list[Progress]) -> None:
+        assert await answer(session, prompt, 6) == model.greedy(prompt, 6)
+
+    asyncio.run(with_session(CPythonHost(tmp_path / "store"), model, target, work))
 
 
 def test_tokens_are_the_oracles_and_a_prefix_is_not_read_again(tiny: TinyChat, run: Run) -> None:

@@ -90,7 +90,7 @@ def test_a_header_longer_than_what_is_read_first(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = pack(folder, tmp_path / "a").read_bytes()
-    monkeypatch.setattr("edgewise.store.pack_folder.HEADER_NBYTES", 9)
+    monkeypatch.setattr("edgewise.store.safetensors_files.HEADER_NBYTES", 9)
     assert pack(folder, tmp_path / "b").read_bytes() == whole
 
 
@@ -177,5 +177,66 @@ def test_bad_folders(
 ) -> None:  # fmt: skip
     damage(folder)
     with pytest.raises(error, match=says):
+        pack(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists(), "something was written"
+
+
+INDEX = "model.safetensors.index.json"
+
+
+def mapped(folder: Path, files: object) -> None:
+    (folder / INDEX).write_text(json.dumps({"weight_map": files}))
+    (folder / "model.safetensors").rename(folder / "one.safetensors")
+
+
+def no_shard(folder: Path) -> None:
+    mapped(folder, {"pooler.dense.bias": "one.safetensors", "b": "two.safetensors"})
+
+
+def shard_elsewhere(folder: Path) -> None:
+    (folder.parent / "outside.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    mapped(folder, {"a": "../outside.safetensors"})
+
+
+def no_map(folder: Path) -> None:
+    mapped(folder, ["one.safetensors"])
+
+
+def empty_map(folder: Path) -> None:
+    mapped(folder, {})
+
+
+def no_index(folder: Path) -> None:
+    mapped(folder, {})
+    (folder / INDEX).write_text("[" * 100_000)
+
+
+def of_no_shard(folder: Path) -> None:
+    mapped(folder, {"unheard of": "one.safetensors"})
+
+
+def twice(folder: Path) -> None:
+    (folder / "two.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    name = "embeddings.LayerNorm.bias"
+    mapped(folder, {name: "one.safetensors", "pooler.dense.bias": "two.safetensors"})
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (no_shard, "two.safetensors"),
+        (shard_elsewhere, "names files beside it"),
+        (no_map, "names files beside it"),
+        (empty_map, "names files beside it"),
+        (no_index, "names files beside it"),
+        (of_no_shard, "'unheard of' in one.safetensors"),
+        (twice, "in two files"),
+    ],
+)
+def test_bad_shards(
+    folder: Path, tmp_path: Path, damage: Callable[[Path], None], says: str
+) -> None:
+    damage(folder)
+    with pytest.raises(FormatError, match=says):
         pack(folder, tmp_path / "out")
     assert not (tmp_path / "out").exists(), "something was written"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from ..store.base import ObjectStore, Segment
+from ..store.huggingface import Head
 from ..store.progress import Progress
 from ..targets.device import DeviceFacts
 
@@ -197,6 +198,21 @@ class Host(Protocol):
         """At most `nbytes` bytes of a file from `offset` on, and the whole file's size.
 
         For headers only. Raises DownloadError, also for a server without Range.
+        """
+        ...
+
+    async def digest(self, pieces: Sequence[str | bytes]) -> str:
+        """The SHA-256 of bytes and of the store's objects, named by their hashes, in this order.
+
+        Raises StoreError for an object that is not there. Memory: one piece.
+        """
+        ...
+
+    async def fetch_head(self, url: str) -> Head:
+        """What a server says of a file, whatever the status. Raises DownloadError for silence.
+
+        Redirects are followed until an answer names the file's content (`x-linked-etag`), where
+        this machine can read theirs; a page reads the last answer alone.
         """
         ...
 

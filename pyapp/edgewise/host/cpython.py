@@ -10,23 +10,29 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DownloadError, FormatError, NoDeviceError
+from ..store.huggingface import Head
 from ..store.progress import Progress
 from .answers import cannot_wait, lacking, missing_object, refusal, unreachable
 from .base import Device, T, Target
 from .best import best_device
 from .files import FileStore, is_remote, local_path, read_range
+from .segments import digest
 from .template import render
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 # A queued request hears nothing until its turn, and a first token on a CPU takes seconds.
 TIMEOUT_CONNECT_S, TIMEOUT_READ_S = 10.0, 600.0
+MOST_REDIRECTS = 5
 
 
 def default_store() -> Path:
@@ -109,6 +115,28 @@ class CPythonHost:
         except OSError as error:
             raise DownloadError("the file cannot be read", got=str(error), where=url) from None
 
+    async def digest(self, pieces: Sequence[str | bytes]) -> str:
+        """The SHA-256 of bytes and objects in order. Raises StoreError."""
+        return await digest(pieces, self._object)
+
+    async def fetch_head(self, url: str) -> Head:
+        """See `Host.fetch_head`; the answer that names the content, or the last one."""
+        import httpx
+
+        try:
+            async with httpx.AsyncClient(timeout=TIMEOUT_CONNECT_S * 3, verify=_tls()) as client:
+                response = await client.head(url, headers={"accept-encoding": "identity"})
+                for _ in range(MOST_REDIRECTS):
+                    if not response.has_redirect_location or "x-linked-etag" in response.headers:
+                        break
+                    target = response.url.join(response.headers["location"])
+                    response = await client.head(target)
+                return Head(str(response.url), response.status_code, dict(response.headers))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise DownloadError(
+                "the server does not answer", got=str(error) or type(error).__name__, where=url
+            ) from None
+
     async def stream_lines(
         self, url: str, body: Mapping[str, object], headers: Mapping[str, str]
     ) -> AsyncIterator[str]:
@@ -160,12 +188,20 @@ class CPythonHost:
         return time.perf_counter() * 1e3
 
 
+@cache
+def _tls() -> ssl.SSLContext:
+    """Made once: it takes longer than a small document."""
+    import httpx
+
+    return httpx.create_ssl_context()
+
+
 async def _get(url: str, headers: dict[str, str]) -> httpx.Response:
     import httpx
 
     try:
         async with httpx.AsyncClient(
-            timeout=TIMEOUT_CONNECT_S * 3, follow_redirects=True
+            timeout=TIMEOUT_CONNECT_S * 3, follow_redirects=True, verify=_tls()
         ) as client:
             response = await client.get(url, headers=headers)
             return response.raise_for_status()

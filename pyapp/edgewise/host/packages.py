@@ -17,12 +17,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from importlib.util import find_spec
 from itertools import accumulate
 from typing import Any
+from urllib.parse import urljoin
 
 from ..errors import FormatError
 from ..store.base import ObjectStore, Segment
 from ..store.download import download
 from ..store.manifest import Demands, FileRef, Manifest, TensorRef
 from ..store.progress import Progress
+from ..store.records import running, use
 from .answers import lacking
 
 _TESTS = re.compile(r"/tests?/")
@@ -46,10 +48,13 @@ async def load(
     Raises HostError for a site without it, StoreError; the next call tries again.
     """
     manifest = described(name, build)
-    await download(store, manifest, site, on_progress=on_progress)
-    for wheel in manifest.tensors:
-        data = await read(manifest.segments_of(wheel).segments)
-        unpack(data, folder or sysconfig.get_path("purelib"))
+    url = urljoin(site, manifest.file.url)
+    async with store.lock(running(url), shared=True):
+        await use(store, url, manifest)
+        await download(store, manifest, site, on_progress=on_progress)
+        for wheel in manifest.tensors:
+            data = await read(manifest.segments_of(wheel).segments)
+            unpack(data, folder or sysconfig.get_path("purelib"))
     importlib.invalidate_caches()
     if folder is None and find_spec(name) is None:
         raise lacking(name, f"wheels without it: {', '.join(manifest.tensors)}", "build it again")

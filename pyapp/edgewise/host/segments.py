@@ -3,12 +3,21 @@ the bytes that are in memory anyway."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from hashlib import sha256
 
 from ..errors import HostError
 from .base import Weights
 
 Read = Callable[[str], Awaitable[bytes]]
+
+
+async def digest(pieces: Sequence[str | bytes], read: Read) -> str:
+    """See `Host.digest`."""
+    whole = sha256()
+    for piece in pieces:
+        whole.update(piece if isinstance(piece, bytes) else await read(piece))
+    return whole.hexdigest()
 
 
 class SegmentReader:

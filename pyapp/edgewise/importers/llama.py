@@ -18,7 +18,7 @@ from ..dtypes import DType
 from ..formats.blocks import BLOCKS
 from ..graph.builder import GraphBuilder
 from ..graph.graph import Graph, Part, Source, Value
-from .llama_config import LlamaConfig, check_tensors, config_from_gguf, parse_config
+from .llama_config import FLOAT_TYPES, LlamaConfig, check_tensors, config_from_gguf, parse_config
 from .tensors import Tensor
 
 __all__ = ["build", "config_from_gguf"]
@@ -26,6 +26,7 @@ __all__ = ["build", "config_from_gguf"]
 F32 = DType.FLOAT32
 # 8-bit codes of these types are signed around zero: they have a scale and no minimum.
 CENTRED = frozenset({"Q5_0", "Q8_0", "Q6_K"})
+Matrix = Value | tuple[Value, Value, Value | None]
 
 
 def build(
@@ -83,7 +84,7 @@ class _Llama:
         settings = b.input("settings", F32, (5,))
         seen = b.state("seen", DType.UINT32, (config.vocab,))
         embedding = self.matrix("token_embd.weight")
-        x = b.quantized_gather(*embedding, tokens, dtype=F32)
+        x = self.rows(embedding, tokens)
         for index in range(config.layers):
             with b.scope(f"blk.{index}"):
                 x = self.feed_forward(index, self.attention(index, x))
@@ -148,23 +149,41 @@ class _Llama:
         out: Value = self.b.rotary(x, start=self.past, theta=theta, dims=dims, interleaved=True)
         return out
 
-    def product(self, x: Value, matrix: tuple[Value, Value, Value | None], dtype: DType) -> Value:
-        """x [seq, K] times a matrix [N, K]."""
-        out: Value = self.b.quantized_matmul(x, *matrix, dtype=dtype)
+    def rows(self, matrix: Matrix, ids: Value) -> Value:
+        """Rows [seq, K] of a matrix [N, K], in float32."""
+        b = self.b
+        if isinstance(matrix, Value):
+            return self.cast(b.gather(matrix, ids), F32)
+        out: Value = b.quantized_gather(*matrix, ids, dtype=F32)
         return out
 
-    def matrix(self, name: str) -> tuple[Value, Value, Value | None]:
-        """Codes [N, K], scale and minimum [N, K / group] of a weight."""
+    def product(self, x: Value, matrix: Matrix, dtype: DType) -> Value:
+        """x [seq, K] times a matrix [N, K]; sums are float32."""
+        b = self.b
+        if isinstance(matrix, Value):
+            turned = b.transpose(self.cast(matrix, F32), permutation=(1, 0))
+            return self.cast(b.matmul(self.cast(x, F32), turned), dtype)
+        out: Value = b.quantized_matmul(x, *matrix, dtype=dtype)
+        return out
+
+    def cast(self, x: Value, dtype: DType) -> Value:
+        out: Value = x if x.dtype is dtype else self.b.cast(x, dtype)
+        return out
+
+    def matrix(self, name: str) -> Matrix:
+        """A weight [N, K] as it is, or its codes [N, K], scale and minimum [N, K / group]."""
         tensor = self.tensors[name]
-        block = BLOCKS[tensor.type]
         rows, columns = tensor.shape
-        assert block.group is not None  # check_tensors: it has codes
-        assert block.scale is not None
 
         def part(part: Part, dtype: DType, width: int) -> Value:
             source = Source(name, tensor.type, part)
             return self.b.constant(dtype, (rows, width), source=source, name=f"{name}.{part}")
 
+        if tensor.type in FLOAT_TYPES:
+            return part("values", DType.FLOAT16 if tensor.type == "F16" else F32, columns)
+        block = BLOCKS[tensor.type]
+        assert block.group is not None  # check_tensors: it has codes
+        assert block.scale is not None
         codes = part("codes", DType.UINT4 if block.bits == 4 else DType.INT8, columns)
         groups = columns // block.group
         scale = part("scale", block.scale, groups)

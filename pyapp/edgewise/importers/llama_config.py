@@ -19,7 +19,8 @@ from ..formats.blocks import BLOCKS
 from .tensors import Tensor, check_shapes, some
 
 ARCHITECTURES = ("llama",)
-MATRIX_TYPES = tuple(name for name, block in BLOCKS.items() if block.bits is not None)
+FLOAT_TYPES = ("F32", "F16", "BF16")
+MATRIX_TYPES = FLOAT_TYPES + tuple(name for name, row in BLOCKS.items() if row.bits is not None)
 VECTOR_TYPES = ("F32",)
 
 # field: key after "llama."

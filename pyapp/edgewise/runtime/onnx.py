@@ -11,6 +11,7 @@ import asyncio
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -83,6 +84,7 @@ class OnnxSession:
         self._inputs = _inputs(onnx.graph)
         self._stored = {tensor.key: tensor for tensor in _tensors(onnx.graph)}
         self._owned = False
+        self.running = AsyncExitStack()  # ends with the session: what keeps its weights here
         self._one_at_a_time = asyncio.Lock()
 
     @classmethod
@@ -163,11 +165,12 @@ class OnnxSession:
 
     async def close(self) -> None:
         """Free the graphs and the device."""
-        for each in self._loaded.values():
-            await each.model.close()
-        self._loaded.clear()
-        if self._owned:
-            await self._device.close()
+        async with self.running:
+            for each in self._loaded.values():
+                await each.model.close()
+            self._loaded.clear()
+            if self._owned:
+                await self._device.close()
 
     def _key(self, shapes: Shapes, given: Mapping[str, Array]) -> object:
         needed = sorted(self._needed.get(shapes, frozenset()) & given.keys())

@@ -103,7 +103,8 @@ def _name(manifest: Manifest, facts: DeviceFacts, variant: Variant, max_context:
         "variant": str(variant),
         "context": max_context,
     }
-    return f"plan {sha256(json.dumps(follows).encode()).hexdigest()}"
+    digest = sha256(json.dumps(follows).encode()).hexdigest()
+    return f"plan {digest} {manifest.name}"  # the name says whose it is: see store.records
 
 
 @cache

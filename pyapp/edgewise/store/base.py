@@ -7,7 +7,8 @@ implement it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,6 +73,11 @@ class ObjectStore(Protocol):
         """The hashes of all objects."""
         ...
 
+    async def check(self, hash: str) -> bool:
+        """Reads an object; False where there is none, or was one that its hash does not name:
+        it is deleted."""
+        ...
+
     async def remove(self, hash: str) -> bool:
         """Deletes an object; False when it was not there."""
         ...
@@ -98,6 +104,22 @@ class ObjectStore(Protocol):
 
     async def remove_text(self, name: str) -> bool:
         """Deletes a document; False when it was not there."""
+        ...
+
+    async def texts(self) -> Mapping[str, int]:
+        """The names of all documents, and their bytes."""
+        ...
+
+    def lock(
+        self, name: str, *, shared: bool = False, wait: bool = True
+    ) -> AbstractAsyncContextManager[bool]:
+        """Holds a lock among all who use the store, in other tasks, processes and tabs too.
+
+        shared  with others that hold it shared; else alone.
+        wait    until it is free; False: taken at once or not at all.
+
+        Gives whether it is held. What dies releases its locks. Cancelling ends the wait.
+        """
         ...
 
     async def estimate(self) -> Estimate:

@@ -1,7 +1,9 @@
 """The store of CPython: a folder. What `shims/store.js` is over Cache Storage, over files.
 
     objects/ab/cdef…   the object whose SHA-256 is abcdef…
-    texts/…            a named document, its own digest in the first line
+    texts/…            a named document: a digest in the first line, of the name in the second (as
+                       JSON) and the text
+    locks/…            files that are locked, never read
     tmp/               bytes on their way; what lies there after a crash is nothing
 
 Bytes are written to tmp/, synced, and renamed into place, so an object is whole or not there.
@@ -12,17 +14,19 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
+import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 from typing import TypeAlias
 
 from ..errors import HashMismatchError, QuotaError, StoreError
 from .base import Estimate, Run, RunResult
+from .flock import flock
 from .http import RangeRequest
 
 STALL_S = 30.0  # no byte for this long: the connection is dead
@@ -35,7 +39,7 @@ class Folder:
 
     def __init__(self, root: Path, *, stall_s: float = STALL_S) -> None:
         self.root, self.stall_s = root, stall_s
-        for name in ("objects", "texts", "tmp"):
+        for name in ("objects", "texts", "locks", "tmp"):
             (root / name).mkdir(parents=True, exist_ok=True)
 
     async def has(self, hashes: Sequence[str]) -> list[bool]:
@@ -66,23 +70,36 @@ class Folder:
     async def remove(self, hash: str) -> bool:
         return _unlink(self._object(hash))
 
+    async def check(self, hash: str) -> bool:
+        return await asyncio.to_thread(self.get, hash) is not None
+
     async def get_text(self, name: str) -> str | None:
         path = self._text(name)
         try:
             digest, _, data = path.read_bytes().partition(b"\n")
         except FileNotFoundError:
             return None
-        if hashlib.sha256(data).hexdigest().encode() == digest:
-            return data.decode()
+        head, _, text = data.partition(b"\n")
+        if hashlib.sha256(data).hexdigest().encode() == digest and head == _head(name):
+            return text.decode()
         path.unlink(missing_ok=True)
         return None
 
     async def put_text(self, name: str, text: str) -> None:
-        data = text.encode()
+        data = _head(name) + b"\n" + text.encode()
         self._commit(self._text(name), hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
 
     async def remove_text(self, name: str) -> bool:
         return _unlink(self._text(name))
+
+    async def texts(self) -> Mapping[str, int]:
+        return dict(filter(None, map(_named, (self.root / "texts").iterdir())))
+
+    def lock(
+        self, name: str, *, shared: bool = False, wait: bool = True
+    ) -> AbstractAsyncContextManager[bool]:
+        path = self.root / "locks" / hashlib.sha256(name.encode()).hexdigest()
+        return flock(path, shared=shared, wait=wait)
 
     async def estimate(self) -> Estimate:
         disk = shutil.disk_usage(self.root)
@@ -138,6 +155,22 @@ class Folder:
             if temp is not None:
                 Path(temp).unlink(missing_ok=True)
             raise _failed(error, path, len(data)) from error
+
+
+def _head(name: str) -> bytes:
+    return json.dumps(name).encode()
+
+
+def _named(path: Path) -> tuple[str, int] | None:
+    """The name of the document in a file, and its bytes; None where it is gone or damaged."""
+    try:
+        with path.open("rb") as file:
+            file.readline()
+            name = json.loads(file.readline())
+            nbytes = os.fstat(file.fileno()).st_size - file.tell()
+    except (FileNotFoundError, ValueError):
+        return None
+    return (name, nbytes) if isinstance(name, str) else None
 
 
 def _failed(error: OSError, path: Path, nbytes: int) -> StoreError:

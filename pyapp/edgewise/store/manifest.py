@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import accumulate
+from urllib.parse import urljoin
 
 from ..errors import FormatError
 from ..formats.tokenizer import Chat
@@ -155,6 +156,17 @@ class Manifest:
         """The same with these hashes, one a segment."""
         pairs = zip(hashes, self.segments, strict=True)
         return replace(self, segments=tuple(replace(s, hash=h) for h, s in pairs))
+
+    def at(self, base: str) -> Manifest:
+        """The same with the addresses of files and documents joined to the manifest's own."""
+        first, *more = (replace(file, url=urljoin(base, file.url)) for file in self.files)
+        tokenizer, structure = (
+            ref if ref is None or ref.url is None else replace(ref, url=urljoin(base, ref.url))
+            for ref in (self.tokenizer, self.structure)
+        )
+        return replace(
+            self, file=first, more_files=tuple(more), tokenizer=tokenizer, structure=structure
+        )
 
     def to_json(self) -> str:
         chat, tokenizer = self.chat, self.tokenizer

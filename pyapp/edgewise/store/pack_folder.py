@@ -1,7 +1,7 @@
-"""A Hugging Face folder of an encoder, described: config, tokenizer and one safetensors file.
+"""A Hugging Face folder of an encoder, described: config, tokenizer and safetensors files.
 
     all-MiniLM-L6-v2/
-      config.json  tokenizer.json  model.safetensors
+      config.json  tokenizer.json  model.safetensors (or shards and their index)
       modules.json  sentence_bert_config.json  1_Pooling/config.json    of sentence-transformers
       README.md                                                        its licence
 
@@ -16,22 +16,18 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ..errors import FormatError, UnsupportedError
-from ..formats import safetensors
-from ..formats.safetensors import SafeTensors
 from ..formats.tensor import TensorInfo
 from ..importers.bert_config import config_from_files, matrix_names, tensor_names
 from .base import Segment
 from .cut import cut
-from .described import Described, read_header, safe, text_ref
+from .described import Described, safe, text_ref
 from .manifest import TEXT_NBYTES, Demands, FileRef, Manifest, TensorRef
+from .safetensors_files import WeightFiles, open_weights
 
-HEADER_NBYTES = 1 << 18  # most headers; a longer one is read again, twice as far
 DOCUMENT_NBYTES = 1 << 20  # configs have a few hundred bytes
-WEIGHTS = "model.safetensors"
-OTHER_WEIGHTS = ("model.safetensors.index.json", "pytorch_model.bin", "tf_model.h5")
 _LICENSE = re.compile(r"\A---\n(?:(?!---).*\n)*?license:[ \t]*([\w.+-]+)[ \t]*\n", re.ASCII)
 
 Files = Mapping[str, Any]
@@ -57,15 +53,15 @@ ARCHITECTURES = {
 }
 
 
-def open_folder(folder: Path) -> tuple[SafeTensors, Collection[str]]:
-    """What the weight file holds, and the matrices in it that may have 8 bits.
+def open_folder(folder: Path) -> tuple[WeightFiles, Collection[str]]:
+    """What the weight files hold, and the matrices in them that may have 8 bits.
 
     Raises as `describe_folder`.
     """
     files = _documents(folder)
     row = _architecture(files)
-    header, _ = _weights(folder)
-    return header, row.matrices(row.config(files, header.tensors))
+    weights = open_weights(folder)
+    return weights, row.matrices(row.config(files, weights.tensors))
 
 
 def describe_folder(folder: Path) -> Described:
@@ -78,17 +74,19 @@ def describe_folder(folder: Path) -> Described:
     files = _documents(folder)
     row = _architecture(files)
     tokenizer = _read(folder / "tokenizer.json", TEXT_NBYTES)
-    header, nbytes = _weights(folder)
-    config = row.config(files, header.tensors)
+    weights = open_weights(folder)
+    tensors = weights.tensors
+    config = row.config(files, tensors)
     name = safe(folder.resolve().name).lower() or "model"
-    tensors = header.tensors
-    lengths = cut([(t.offset, t.nbytes) for t in tensors.values()], nbytes)
+    places = [(each.offset, each.nbytes) for each in tensors.values()]
+    lengths = cut(places, sum(weights.sizes), weights.starts)
+    first, *more = _refs(name, weights)
     manifest = Manifest(
         name=name,
         task=row.task,
         architecture=config["architecture"],
         license=_license(folder / "README.md"),
-        file=FileRef(f"{name}.safetensors", "safetensors", None, nbytes),
+        file=first,
         segments=tuple(Segment(None, length) for length in lengths),
         tensors={
             key: TensorRef(each.type, each.shape, each.offset, each.nbytes)
@@ -98,8 +96,22 @@ def describe_folder(folder: Path) -> Described:
         tokenizer=text_ref(tokenizer, f"{name}.tokenizer.json"),
         chat=None,
         demands=_demands([tensors[each] for each in row.tensors(config, tensors)], config),
+        more_files=tuple(more),
     )
-    return Described(manifest, folder / WEIGHTS, tokenizer)
+    own, *others = weights.paths
+    return Described(manifest, own, tokenizer, tuple(others))
+
+
+def _refs(name: str, weights: WeightFiles) -> list[FileRef]:
+    """The files as the manifest has them; shards keep their numbers."""
+    ends = [""]
+    if len(weights.sizes) > 1:
+        count = len(weights.sizes)
+        ends = [f"-{index:05}-of-{count:05}" for index in range(1, count + 1)]
+    return [
+        FileRef(f"{name}{end}.safetensors", "safetensors", None, nbytes)
+        for end, nbytes in zip(ends, weights.sizes, strict=True)
+    ]
 
 
 def _documents(folder: Path) -> dict[str, Any]:
@@ -139,24 +151,6 @@ def _architecture(files: Files) -> Architecture:
                                need="one of " + ", ".join(ARCHITECTURES),
                                where="config.json 'model_type'")  # fmt: skip
     return ARCHITECTURES[found]
-
-
-def _weights(folder: Path) -> tuple[SafeTensors, int]:
-    """The parsed header of the weight file, and the file's size."""
-    path = folder / WEIGHTS
-    if not path.is_file():
-        others = [name for name in OTHER_WEIGHTS if (folder / name).exists()]
-        kind = UnsupportedError if others else FormatError
-        raise kind("weights of a Hugging Face folder", got=", ".join(others) or "none",
-                   need=WEIGHTS, fix="save it with transformers' save_pretrained")  # fmt: skip
-    with path.open("rb") as file:
-        return _header(file), path.stat().st_size
-
-
-def _header(file: BinaryIO) -> SafeTensors:
-    return read_header(
-        file, lambda data, nbytes: safetensors.parse(data, file_nbytes=nbytes), HEADER_NBYTES
-    )
 
 
 def _license(readme: Path) -> str | None:

@@ -22,7 +22,8 @@ from ..importers.bert_config import SCALE
 from .described import safe
 from .manifest import Quantised
 from .onnx_files import open_onnx
-from .pack_folder import WEIGHTS, open_folder
+from .pack_folder import open_folder
+from .safetensors_files import INDEX, WEIGHTS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +37,7 @@ OPSET = 13  # DequantizeLinear with a scale for each row
 ALIGNMENT = 8  # of a safetensors file's header, and the size of its length
 MOST_NBYTES = 2**31 - 1  # of an ONNX file
 FLOATS = ("F32", "F16", "BF16")
-WEIGHT_FILES = (".safetensors", ".bin", ".h5", ".onnx", ".msgpack", ".ot")
+WEIGHT_FILES = (INDEX, ".safetensors", ".bin", ".h5", ".onnx", ".msgpack", ".ot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +91,20 @@ class _Loss:
 
 def _folder(folder: Path, to: Path) -> Variant:
     """The same documents, and weights of which the architecture's matrices have 8 bits."""
-    header, matrices = open_folder(folder)
+    weights, matrices = open_folder(folder)
     loss = _Loss()
     made: dict[str, _Tensor] = {}
-    with (folder / WEIGHTS).open("rb") as file:
-        for name, info in header.tensors.items():
-            file.seek(info.offset)
-            raw = file.read(info.nbytes)
-            if name not in matrices or info.type not in FLOATS:
-                made[name] = info.type, info.shape, raw
-                continue
-            codes, scale = loss.rounded(dequantise(raw, info.type, info.shape))
-            made[name] = "I8", codes.shape, codes.tobytes()
-            made[name + SCALE] = "F32", scale.shape, scale.tobytes()
+    for name, info in weights.tensors.items():
+        raw = weights.read(name)
+        if name not in matrices or info.type not in FLOATS:
+            made[name] = info.type, info.shape, raw
+            continue
+        codes, scale = loss.rounded(dequantise(raw, info.type, info.shape))
+        made[name] = "I8", codes.shape, codes.tobytes()
+        made[name + SCALE] = "F32", scale.shape, scale.tobytes()
     total = loss.total(folder.name)
     shutil.copytree(folder, to, ignore=shutil.ignore_patterns(*(f"*{end}" for end in WEIGHT_FILES)))
-    _write(to / WEIGHTS, made, header.metadata)
+    _write(to / WEIGHTS, made, weights.metadata)
     return Variant(to, total)
 
 

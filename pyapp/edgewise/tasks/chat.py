@@ -7,7 +7,7 @@ turns out not to be able to. It says where it runs and why, and how fast it was.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, replace
 
 from ..errors import EdgewiseError, HostError
@@ -15,7 +15,7 @@ from ..host.base import Host, Target
 from ..router.place import SERVER, Placement, Policy
 from ..runtime.session import Progress, Report, Sampling
 from .answer import Answerer, Finish, Message, Piece, Request, check
-from .documents import load_manifest
+from .documents import opened
 from .local import LocalAnswerer
 from .route import Here, Route
 
@@ -42,6 +42,7 @@ class Chat:
         self.answerer = answerer
         self._host, self._route = host, route
         self._stopped = False
+        self._running = AsyncExitStack()  # keeps the model from eviction while it is here
 
     @classmethod
     async def open(
@@ -69,11 +70,15 @@ class Chat:
         weights), NoDeviceError, PlanError, UnsupportedError, QuotaError, HashMismatchError.
         """
         here = None
-        if policy != "server":
-            manifest = await load_manifest(host, manifest_url)
-            here = await Here.look(host, manifest, target, MAX_CONTEXT)
-        route = Route(host, here, policy, server, token, on_place, on_progress)
-        return cls(host, route, *await route.open())
+        async with AsyncExitStack() as stack:
+            if policy != "server":
+                manifest = await stack.enter_async_context(opened(host, manifest_url))
+                here = await Here.look(host, manifest, target, MAX_CONTEXT)
+            route = Route(host, here, policy, server, token, on_place, on_progress)
+            chat = cls(host, route, *await route.open())
+            if chat.where.where != SERVER:
+                chat._running = stack.pop_all()
+            return chat
 
     async def stream(
         self,
@@ -128,6 +133,8 @@ class Chat:
                 )
                 with suppress(EdgewiseError):  # there may be nothing left to free
                     await lost.close()
+                if self.where.where == SERVER:
+                    await self._running.aclose()
             rest = request.max_new_tokens - len(ids)
             if self._stopped or rest < 1:
                 return
@@ -145,7 +152,8 @@ class Chat:
 
     async def close(self) -> None:
         """Free the device."""
-        await self.answerer.close()
+        async with self._running:
+            await self.answerer.close()
 
 
 class _Meter:

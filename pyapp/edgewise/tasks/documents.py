@@ -5,44 +5,47 @@ Weights never pass here: they go from the network to the store to the device.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
-from urllib.parse import urljoin, urlsplit
 
-from ..errors import (
-    DownloadError,
-    EdgewiseError,
-    FormatError,
-    HashMismatchError,
-    NeedMoreBytes,
-    QuotaError,
-)
-from ..formats.gguf import GGUF, parse
+from ..errors import DownloadError, FormatError, HashMismatchError, QuotaError
 from ..host.base import Host, Tokenizer
+from ..store.huggingface import parse_address
+from ..store.known import PREFIX
 from ..store.manifest import Manifest, TextRef
-from ..store.pack import manifest_from_header, tokenizer_text
+from ..store.records import running, use
+from .unpacked import Unpacked, is_unpacked, open_unpacked
 
-HEADER_NBYTES = 4 << 20  # vocabularies of 100,000 tokens fit
+
+@asynccontextmanager
+async def opened(host: Host, url: str) -> AsyncIterator[Manifest]:
+    """The manifest at `url`, as `load_manifest` gives it; the model is not evicted meanwhile."""
+    async with host.store.lock(running(url), shared=True):
+        yield await load_manifest(host, url)
 
 
 async def load_manifest(host: Host, url: str) -> Manifest:
     """The manifest at `url` with absolute addresses inside; without a network, the last one seen.
 
-    The address of a GGUF file works too: its header is read, and its hashes are learnt while it
-    is downloaded. Raises DownloadError when it can be had from neither, FormatError when it is
-    not one, UnsupportedError for an architecture that is not known.
+    The address of a GGUF file works too (see `unpacked`), and what `store.huggingface` knows as an
+    address on a model hub, such as `hf://org/name/model.gguf`. Raises DownloadError when it can be
+    had from neither, FormatError when it is not one, UnsupportedError for an architecture that is
+    not known.
     """
-    name = f"manifest {url}"
-    if urlsplit(url).path.endswith(".gguf"):
-        return await _load_header(host, name, url)
+    name = f"{PREFIX}{url}"
+    if is_unpacked(url):
+        return await _load_unpacked(host, name, url)
+    address = parse_address(url)
+    source = address.url if address is not None else url
     try:
-        text = await host.fetch_text(url)
+        text = await host.fetch_text(source)
     except DownloadError:
         kept = await host.store.get_text(name)
         if kept is None:
             raise
-        return _absolute(Manifest.from_json(kept), url)
-    manifest = _absolute(Manifest.from_json(text), url)
+        return await _used(host, url, Manifest.from_json(kept).at(source))
+    manifest = await _used(host, url, Manifest.from_json(text).at(source))
     await _keep(host, name, text)
     return manifest
 
@@ -96,53 +99,36 @@ async def _document(host: Host, ref: TextRef, kind: str) -> str:
     return text
 
 
-async def _load_header(host: Host, name: str, url: str) -> Manifest:
-    """A manifest made from the header of a GGUF file, and its tokenizer kept."""
+async def _load_unpacked(host: Host, name: str, url: str) -> Manifest:
+    """A manifest made from a model's file, and its tokenizer kept."""
+    before = await _kept(host, name)
+    ref = before and before.tokenizer
+    whole = ref and await host.store.get_text(f"tokenizer {ref.sha256}") is not None
     try:
-        header, file_nbytes = await _header(host, url)
+        found = await open_unpacked(host, url, before if whole else None)
     except DownloadError:
-        kept = await host.store.get_text(name)
-        if kept is None:
+        if before is None:
             raise
-        return Manifest.from_json(kept)
-    manifest = manifest_from_header(header, url, file_nbytes)
+        found = Unpacked(before, None)
+    manifest = await _used(host, url, found.manifest)
     await _keep(host, name, manifest.to_json())
-    if manifest.tokenizer is not None:
-        text = tokenizer_text(header.metadata)
-        await _keep(host, f"tokenizer {manifest.tokenizer.sha256}", text)
+    if found.tokenizer is not None and manifest.tokenizer is not None:
+        await _keep(host, f"tokenizer {manifest.tokenizer.sha256}", found.tokenizer)
     return manifest
 
 
-async def _header(host: Host, url: str) -> tuple[GGUF, int]:
-    """The parsed header and the file's size, in as few requests as its length allows."""
-    nbytes = HEADER_NBYTES
-    while True:
-        prefix, file_nbytes = await host.fetch_range(url, 0, nbytes)
-        try:
-            return parse(prefix, file_nbytes=file_nbytes), file_nbytes
-        except NeedMoreBytes:
-            nbytes *= 2
-        except EdgewiseError as error:
-            error.add_note(f"in the file {url}")
-            raise
+async def _kept(host: Host, name: str) -> Manifest | None:
+    text = await host.store.get_text(name)
+    with suppress(FormatError):  # of another version
+        return None if text is None else Manifest.from_json(text)
+    return None
 
 
-def _absolute(manifest: Manifest, base: str) -> Manifest:
-    """The same with the addresses of files and documents joined to the manifest's own."""
-
-    def document(ref: TextRef | None) -> TextRef | None:
-        if ref is None or ref.url is None:
-            return ref
-        return replace(ref, url=urljoin(base, ref.url))
-
-    first, *more = (replace(file, url=urljoin(base, file.url)) for file in manifest.files)
-    return replace(
-        manifest,
-        file=first,
-        more_files=tuple(more),
-        tokenizer=document(manifest.tokenizer),
-        structure=document(manifest.structure),
-    )
+async def _used(host: Host, url: str, manifest: Manifest) -> Manifest:
+    """The same, recorded first: what is kept from now on belongs to it."""
+    with suppress(QuotaError):  # as below: what is here already can be used all the same
+        await use(host.store, url, manifest)
+    return manifest
 
 
 async def _keep(host: Host, name: str, text: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import InputError, RouteError
@@ -18,7 +19,7 @@ from ..host.current import current
 from ..router.place import POLICIES, Policy
 from ..runtime.encoder import BATCH, Encoder
 from ..runtime.session import Progress
-from .documents import load_manifest, load_tokenizer
+from .documents import load_tokenizer, opened
 from .framing import Framing, batches
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Embedder:
 
     def __init__(self, encoder: Encoder, framing: Framing) -> None:
         self.encoder, self.framing = encoder, framing
+        self._running = AsyncExitStack()  # keeps the model from eviction
 
     @classmethod
     async def open(
@@ -54,12 +56,15 @@ class Embedder:
             raise RouteError("embeddings on a server", got="a server that makes none",
                              need="policy 'auto' or 'local'")  # fmt: skip
         host = host or current()
-        manifest = await load_manifest(host, model)
-        tokenizer = await load_tokenizer(host, manifest)
-        encoder = await Encoder.open(
-            host, manifest, target=target or "auto", on_progress=on_progress
-        )
-        return cls(encoder, Framing(tokenizer, encoder.limit))
+        async with AsyncExitStack() as stack:
+            manifest = await stack.enter_async_context(opened(host, model))
+            tokenizer = await load_tokenizer(host, manifest)
+            encoder = await Encoder.open(
+                host, manifest, target=target or "auto", on_progress=on_progress
+            )
+            embedder = cls(encoder, Framing(tokenizer, encoder.limit))
+            embedder._running = stack.pop_all()
+            return embedder
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """The vector of each text, in their order. Raises InputError, DeviceLostError."""
@@ -74,7 +79,8 @@ class Embedder:
 
     async def close(self) -> None:
         """Free the device."""
-        await self.encoder.close()
+        async with self._running:
+            await self.encoder.close()
 
 
 async def embed(

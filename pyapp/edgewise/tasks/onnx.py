@@ -9,6 +9,7 @@ outputs = await model.run({"x": image})
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,7 +24,7 @@ from ..runtime.model import Target
 from ..runtime.onnx import Files, OnnxSession
 from ..runtime.session import Progress, fetch
 from ..store.manifest import Manifest
-from .documents import load_manifest, load_structure
+from .documents import load_structure, opened
 
 Data = bytes | memoryview
 
@@ -47,18 +48,21 @@ async def open_model(
     """
     host = host or current.current()
     await host.load_package("numpy")
-    if isinstance(model, str) and not urlsplit(model).path.endswith(".onnx"):
-        onnx, files = await _packed(host, model, on_progress)
-    else:
-        await host.load_package("onnx")
-        onnx, files = _in_memory(_read(model) if isinstance(model, str) else model)
-    return await OnnxSession.open(host, onnx, files, target=target)
+    async with AsyncExitStack() as stack:
+        if isinstance(model, str) and not urlsplit(model).path.endswith(".onnx"):
+            manifest = await stack.enter_async_context(opened(host, model))
+            onnx, files = await _packed(host, manifest, on_progress)
+        else:
+            await host.load_package("onnx")
+            onnx, files = _in_memory(_read(model) if isinstance(model, str) else model)
+        session = await OnnxSession.open(host, onnx, files, target=target)
+        session.running = stack.pop_all()
+        return session
 
 
 async def _packed(
-    host: Host, url: str, on_progress: Callable[[Progress], None]
+    host: Host, manifest: Manifest, on_progress: Callable[[Progress], None]
 ) -> tuple[OnnxModel, Files]:
-    manifest = await load_manifest(host, url)
     if manifest.architecture != "onnx":
         raise UnsupportedError(f"model '{manifest.name}'", need="an ONNX model",
                                got=f"architecture '{manifest.architecture}'")  # fmt: skip

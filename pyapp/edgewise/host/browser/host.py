@@ -15,6 +15,7 @@ from pyodide.ffi import JsException, can_run_sync, run_sync
 
 from ...errors import DownloadError, NoDeviceError
 from ...store.base import Segment
+from ...store.huggingface import Head
 from ...store.progress import Progress
 from ...targets.device import DeviceFacts
 from ...targets.webnn.facts import WebnnFacts, probes
@@ -24,10 +25,10 @@ from ..best import best_device
 from ..packages import load
 from ..parts import PartsDevice
 from ..reference import reference_device
-from ..segments import SegmentReader
+from ..segments import SegmentReader, digest
 from .bridge import answer, error_of, plain
 from .device import BrowserDevice, facts_of
-from .http import fetch, lines_of
+from .http import fetch, head, lines_of
 from .store import BrowserStore
 from .tokenizer import BrowserTokenizer
 from .window import Environment
@@ -94,6 +95,14 @@ class BrowserHost:
                 fix="serve the file with Range support, and expose content-range across origins",
             )  # fmt: skip
         return (await response.arrayBuffer()).to_bytes(), int(total)
+
+    async def digest(self, pieces: Sequence[str | bytes]) -> str:
+        """The SHA-256 of bytes and objects in order. Raises StoreError."""
+        return await digest(pieces, self._object)
+
+    async def fetch_head(self, url: str) -> Head:
+        """The last answer after redirects, whatever the status. Raises DownloadError."""
+        return await head(url)
 
     async def stream_lines(
         self, url: str, body: Mapping[str, object], headers: Mapping[str, str]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import compress, groupby
 from typing import Any
@@ -20,7 +21,7 @@ class BrowserStore:
     """Cache Storage through shims/store.js: `store.base.ObjectStore`."""
 
     def __init__(self, shims: Any) -> None:
-        self._store, self._prefetch = shims.store, shims.prefetch
+        self._store, self._prefetch, self._locks = shims.store, shims.prefetch, shims.locks
 
     async def has(self, hashes: Sequence[str]) -> list[bool]:
         """Which objects are there."""
@@ -33,6 +34,10 @@ class BrowserStore:
     async def remove(self, hash: str) -> bool:
         """Deletes an object; False when it was not there."""
         return bool(await answer(self._store.remove(hash)))
+
+    async def check(self, hash: str) -> bool:
+        """Whether an object is there and right; a wrong one is deleted."""
+        return bool(await answer(self._store.check(hash)))
 
     async def fetch_run(
         self, run: Run, *, on_bytes: Callable[[int], None], etag: str | None = None
@@ -73,6 +78,26 @@ class BrowserStore:
     async def remove_text(self, name: str) -> bool:
         """Deletes a document; False when it was not there."""
         return bool(await answer(self._store.removeText(name)))
+
+    async def texts(self) -> Mapping[str, int]:
+        """The names of all documents, and their bytes."""
+        return dict((await answer(self._store.texts())).to_py())
+
+    @asynccontextmanager
+    async def lock(
+        self, name: str, *, shared: bool = False, wait: bool = True
+    ) -> AsyncIterator[bool]:
+        """Holds a lock among all tabs and workers of the origin; gives whether it is held."""
+        stop = js.AbortController.new()
+        try:
+            lock = await answer(self._locks.hold(name, shared, wait, stop.signal))
+            try:
+                yield bool(lock.held)
+            finally:
+                stop.abort()
+                await lock.over
+        finally:
+            stop.abort()  # also when the wait was cancelled
 
     async def estimate(self) -> Estimate:
         """How much room there is."""
