@@ -7,7 +7,7 @@
 
 export const ORIGIN = "https://edgewise.invalid"; // keys must be http(s) URLs; .invalid never resolves
 const OBJECTS = `${ORIGIN}/objects/`;
-const LOCK = "edgewise entries"; // two pages that cut up one entry would each keep what the other drops
+const LOCK = "edgewise-entries"; // two pages that cut up one entry would each keep what the other drops
 
 /** @typedef {{key: string, hash: string, at: number, nbytes: number | undefined}} Place */
 /** @typedef {(cache: Cache, key: string, body: Blob) => Promise<void>} Commit  throws for want of room */

@@ -82,6 +82,10 @@ class ObjectStore(Protocol):
         """Deletes an object; False when it was not there."""
         ...
 
+    async def remove_all(self, hashes: Sequence[str]) -> int:
+        """Deletes objects, sooner than one by one; how many were there."""
+        ...
+
     async def fetch_run(
         self, run: Run, *, on_bytes: Callable[[int], None], etag: str | None = None
     ) -> RunResult:
