@@ -14,9 +14,14 @@
 //   data-follow              (on body) who reads the page's end keeps seeing it while it grows
 //   data-failure             the element that shows an error, by its parts
 //   data-offline="script"    (on body) the service worker that keeps the site
+//   data-hub="address"       the element that shows the hub with which the site shares files; "": none
 //
 // An update is [target, operation, value]; a target is "id" or "id/part" (the descendant with
 // data-part="part"). Text goes in as text, never as HTML.
+
+import * as storage from "./cross_origin_storage.js";
+import { embed } from "./hub.js";
+import { serve } from "./place.js";
 
 /** @typedef {{template: string, id?: string, parts?: Record<string, string>, set?: Record<string, string>}} Child */
 /** @typedef {[target: string, operation: string, value: any]} Update */
@@ -91,7 +96,23 @@ worker.onmessage = ({ data }) => {
 };
 worker.onerror = (event) =>
   fail({ what: event.message || "the page's worker did not start", where: event.filename });
-worker.postMessage({ start: { base: document.baseURI, python: python?.split(" "), prefetch } });
+const shared = sharedPlaces();
+const start = { base: document.baseURI, python: python?.split(" "), prefetch, shared };
+worker.postMessage({ start }, Object.values(shared));
+
+/** Ports to the places that a worker may not reach by itself. @returns {Record<string, MessagePort>} */
+function sharedPlaces() {
+  /** @type {Record<string, MessagePort>} */
+  const ports = {};
+  if (storage.exists()) {
+    const { port1, port2 } = new MessageChannel();
+    serve(port1, storage);
+    ports.cos = port2;
+  }
+  const hub = /** @type {HTMLElement | null} */ (document.querySelector("[data-hub]"));
+  if (hub?.dataset.hub) ports.hub = embed(hub.dataset.hub, hub);
+  return ports;
+}
 
 /** @param {string} script  the service worker that keeps the site */
 async function keepOffline(script) {

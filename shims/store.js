@@ -6,6 +6,8 @@
 // {code, what, got, need, where, fix}, the codes are class names of edgewise/errors.py. No
 // policy lives here: what to fetch, how often to try and in how many requests is the caller's.
 
+import { laid, read as readLaid } from "./laid.js";
+import * as memory from "./memory.js";
 import * as packs from "./packs.js";
 import { failure, openRange, plain } from "./range.js";
 import { Writer } from "./writer.js";
@@ -33,7 +35,8 @@ async function open(name) {
       fix: "serve the page over HTTPS or from localhost",
     }); // prettier-ignore
   }
-  return caches.open(name);
+  // a page whose site may store nothing keeps what it has for as long as it is open
+  return caches.open(name).catch(() => memory.open(name));
 }
 
 /** @param {string} name */
@@ -57,7 +60,7 @@ async function commit(cache, key, body, headers) {
 
 /** Which of these objects are there (their bytes are checked when read). @param {string[]} hashes */
 export async function has(hashes) {
-  const there = await packs.look(await open(OBJECTS));
+  const there = new Set([...(await list()), ...laid()]);
   return hashes.map((hash) => there.has(hash));
 }
 
@@ -69,7 +72,7 @@ export async function list() {
 /** The object, or null where there is none; one that fails its hash is deleted, and null too.
  * @param {string} hash @returns {Promise<Uint8Array | null>} */
 export async function get(hash) {
-  return packs.read(await open(OBJECTS), hash, commit);
+  return (await packs.read(await open(OBJECTS), hash, commit)) ?? readLaid(hash, packs.sha256);
 }
 
 /** Whether the object is there and is what its hash says; else it is gone now.
@@ -134,6 +137,7 @@ export async function texts() {
 
 /** Bytes used and allowed; null where the browser does not say. */
 export async function estimate() {
+  if (memory.used()) return { usage: null, quota: null };
   const { usage = null, quota = null } = (await navigator.storage?.estimate?.()) ?? {};
   return { usage, quota };
 }
@@ -170,7 +174,7 @@ export async function fetchRun(url, offset, segments, options = {}) {
     const cache = await open(OBJECTS);
     const writer = new Writer((pieces) => packs.write(cache, pieces, commit), stored, () => stop.abort());
     const both = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
-    await writer.through(() => read(run, writer, url, offset, segments, { ...options, signal: both }));
+    await writer.through(() => receive(run, writer, url, offset, segments, { ...options, signal: both }));
   } catch (/** @type {any} */ error) {
     if (signal?.aborted) throw signal.reason;
     run.error = plain(error);
@@ -185,7 +189,7 @@ export async function fetchRun(url, offset, segments, options = {}) {
  * @param {Run} run @param {Writer} writer @param {string} url @param {number} offset
  * @param {Segment[]} segments @param {import("./range.js").Options} options
  */
-async function read(run, writer, url, offset, segments, options) {
+async function receive(run, writer, url, offset, segments, options) {
   const lengths = segments.map(([, nbytes]) => nbytes);
   const range = await openRange(url, offset, lengths, (nbytes) => writer.room(nbytes), options);
   run.ranged = range.ranged;

@@ -4,7 +4,7 @@
 // The page is told {started} then, or {failed: {code, what, where, fix}}; what Python shows comes
 // as {view}.
 
-/** @typedef {{base: string, python: string[], prefetch?: string}} Start */
+/** @typedef {{base: string, python: string[], prefetch?: string, shared?: Record<string, MessagePort>}} Start */
 
 /** @type {{event: string, files?: File[]}[]} */
 const waiting = [];
@@ -63,7 +63,7 @@ async function fetched(url) {
 }
 
 /** @param {Start} start */
-async function boot({ base, python, prefetch }) {
+async function boot({ base, python, prefetch, shared = {} }) {
   const site = (/** @type {string} */ path) => new URL(path, base);
   const build = timed("build.json", async () => (await fetched(site("build.json"))).json());
   const [runtime, wheel, sources, shims] = await Promise.all([
@@ -74,7 +74,10 @@ async function boot({ base, python, prefetch }) {
     })))),
     timed("shims", async () => {
       const loaded = await loadShims();
-      if (prefetch && usual(base)) loaded.prefetch.start(site((await build).models[0]).href, prefetch);
+      loaded.share.reach(shared);
+      // where another place may have the model, Python asks there first
+      const alone = !loaded.share.names().length;
+      if (prefetch && alone && usual(base)) loaded.prefetch.start(site((await build).models[0]).href, prefetch);
       return loaded;
     }),
   ]); // prettier-ignore
@@ -105,11 +108,12 @@ async function startPyodide(site) {
 }
 
 async function loadShims() {
-  const [store, locks, file, prefetch, webgpu, wasm, webnn, tokenizer] = await Promise.all([
-    import("./store.js"), import("./locks.js"), import("./file.js"), import("./prefetch.js"),
-    import("./webgpu.js"), import("./wasm.js"), import("./webnn.js"), import("./tokenizer.js"),
+  const [store, locks, share, file, prefetch, webgpu, wasm, webnn, tokenizer] = await Promise.all([
+    import("./store.js"), import("./locks.js"), import("./share.js"), import("./file.js"),
+    import("./prefetch.js"), import("./webgpu.js"), import("./wasm.js"), import("./webnn.js"),
+    import("./tokenizer.js"),
   ]); // prettier-ignore
-  return { store, locks, file, prefetch, webgpu, wasm, webnn, tokenizer };
+  return { store, locks, share, file, prefetch, webgpu, wasm, webnn, tokenizer };
 }
 
 /** Modules whose functions throw only Errors: Python cannot await what rejects with anything

@@ -20,6 +20,7 @@ from view import View
 STAGES = {
     "check": "Checking what this device computes",
     "download": "Downloading the model",
+    "share": "Asking where sites share models",
     "compile": "Compiling the model for this device",
     "load": "Putting the model on this device",
     "server": "The server is loading its model",
@@ -42,6 +43,7 @@ class Opening:
         self._host, self._view, self._site = host, view, site
         self._on_stage, self._on_error = on_stage, on_error
         self._task: asyncio.Task[Chat] | None = None
+        self._leaving: asyncio.Task[None] | None = None
 
     async def ready(self, settings: Settings) -> Chat:
         """The open chat. Raises what Chat.open raises; the next call then tries again."""
@@ -83,7 +85,17 @@ class Opening:
         if isinstance(self.chat.answerer, LocalAnswerer):
             for row in report.session_rows(self.chat.answerer.session.report):
                 self._view.child("facts", "fact", row.parts(), {})
+            for served in self._host.ladder.served.values():
+                self._view.child("facts", "fact", report.file_row(served).parts(), {})
+            self._leaving = asyncio.ensure_future(self._left())
         self._on_stage()
+
+    async def _left(self) -> None:
+        """Says what other places took, once they did."""
+        await self._host.ladder.settled()
+        for served in self._host.ladder.served.values():
+            if served.offered:
+                self._view.child("facts", "fact", report.offered_row(served).parts(), {})
 
     async def _own_server(self) -> str | None:
         """The server that this site comes from, if it is one of ours."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from edgewise.errors import EdgewiseError
 from edgewise.router.place import Placement
 from edgewise.runtime.session import Report
+from edgewise.store.share import Served
 from edgewise.targets.device import DeviceFacts
 from edgewise.tasks.chat import Stats
 
@@ -153,6 +154,17 @@ def session_rows(session: Report) -> list[Row]:
         Row("Model on the device", f"{size(session.device_nbytes)}, {_seconds(session.load_ms)}",
             "Kernels made ready, and weights put in their layout."),
     ]  # fmt: skip
+
+
+def file_row(served: Served) -> Row:
+    """Where the model's file is read from, and why not from a place above."""
+    came = f"{size(served.nbytes)} of it downloaded now" if served.nbytes else "nothing downloaded"
+    return Row(f"File {served.file}", f"{served.place}; {came}", " ".join(served.reasons))
+
+
+def offered_row(served: Served) -> Row:
+    """What became of offering the file to other places."""
+    return Row("Left for other sites", served.file, " ".join(served.offered))
 
 
 def size(nbytes: float) -> str:

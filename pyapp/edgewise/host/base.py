@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 from ..store.base import ObjectStore, Segment
 from ..store.huggingface import Head
 from ..store.progress import Progress
+from ..store.share import Ladder
 from ..targets.device import DeviceFacts
 
 T = TypeVar("T")
@@ -174,6 +175,11 @@ class Host(Protocol):
     @property
     def store(self) -> ObjectStore:
         """Where this machine keeps objects and documents."""
+        ...
+
+    @property
+    def ladder(self) -> Ladder:
+        """Who else may have a file, and may want it."""
         ...
 
     async def open_device(self, target: Target | None = None) -> Device:

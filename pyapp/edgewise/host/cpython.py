@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import DownloadError, FormatError, NoDeviceError
 from ..store.huggingface import Head
 from ..store.progress import Progress
+from ..store.share import Ladder, Own
 from .answers import cannot_wait, lacking, missing_object, refusal, unreachable
 from .base import Device, T, Target
 from .best import best_device
@@ -64,6 +65,10 @@ class CPythonTokenizer:
         return str(self._inner.decode(list(ids), skip_special_tokens=True))
 
 
+async def _own() -> Own:
+    return Own("This machine's own store")
+
+
 class CPythonHost:
     """See the module. `store` defaults to the user's own (`default_store`)."""
 
@@ -71,6 +76,7 @@ class CPythonHost:
 
     def __init__(self, store: Path | None = None) -> None:
         self.store = FileStore(store or default_store())
+        self.ladder = Ladder((), _own)
 
     async def open_device(self, target: Target | None = None) -> Device:
         """The best device (`best_device`), or the one for `target`, or NoDeviceError."""

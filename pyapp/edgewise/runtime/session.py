@@ -43,9 +43,10 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where opening stands: `stage` is "check" (the device), "compile", "download" or "load".
+    """Where opening stands: `stage` is "check" (the device), "compile", "share" (other places are
+    asked for the file), "download" or "load".
 
-    The last two count bytes done and in all, bytes a second, seconds left; the first two are 0.
+    The last two count bytes done and in all, bytes a second, seconds left; the others are 0.
     """
 
     stage: str
@@ -257,12 +258,17 @@ async def _generating(
 async def fetch(
     host: Host, manifest: Manifest, on_progress: Callable[[Progress], None]
 ) -> Manifest:
-    """Download what of a model the store lacks; see `store.download`."""
+    """Download what of a model nobody here has; see `store.share` and `store.download`."""
 
     def report(p: store_progress.Progress) -> None:
         on_progress(Progress("download", p.done_nbytes, p.total_nbytes, p.rate, p.seconds_left))
 
-    return await download(host.store, manifest, "", on_progress=report)
+    if host.ladder.places:
+        on_progress(Progress("share", 0, 0, 0.0, None))
+    await host.ladder.look(host.store, manifest)
+    manifest = await download(host.store, manifest, "", on_progress=report)
+    host.ladder.offer(host.store, manifest)
+    return manifest
 
 
 async def _load(

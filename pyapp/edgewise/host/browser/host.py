@@ -29,6 +29,7 @@ from ..segments import SegmentReader, digest
 from .bridge import answer, error_of, plain
 from .device import BrowserDevice, facts_of
 from .http import fetch, head, lines_of
+from .share import ladder
 from .store import BrowserStore
 from .tokenizer import BrowserTokenizer
 from .window import Environment
@@ -42,6 +43,7 @@ class BrowserHost:
     def __init__(self, shims: Any) -> None:
         self._shims = shims
         self.store = BrowserStore(shims)
+        self.ladder = ladder(shims)
 
     async def open_device(self, target: Target | None = None) -> Device:
         """The best device (`best_device`), or the one for `target`. Raises NoDeviceError."""
