@@ -1,4 +1,4 @@
-"""The command line: `edgewise pack | serve | chat | doctor`.
+"""The command line: `edgewise pack | serve | chat | doctor | store`.
 
 Each command only reads its options, calls the layer that does the work, and prints. An error of
 Edgewise's ends with exit code 2 and no traceback, unless EDGEWISE_DEBUG is set. Imports happen
@@ -22,8 +22,10 @@ from rich.table import Table
 from rich.text import Text
 
 from . import __version__, debug
+from .cli_store import store
 from .errors import EdgewiseError, FormatError, HostError, InputError
-from .router.place import Policy, megabytes
+from .hub.words import megabytes
+from .router.place import Policy
 
 if TYPE_CHECKING:
     import socket
@@ -73,19 +75,24 @@ def main() -> None:
     """Python AI that runs in the browser when it can and on your server when it must."""
 
 
+main.add_command(store)
+
+
 @main.command()
 @click.argument("model", type=click.Path(exists=True, path_type=Path))
 @click.option("-o", "--out", type=FOLDER, required=True, help="Where the manifest goes.")
 @click.option("--quantise", type=click.Choice(["int8"]),
               help="Pack a variant with matrices in 8 bits.")  # fmt: skip
-def pack(model: Path, out: Path, quantise: Literal["int8"] | None) -> None:
-    """Write the manifest of a GGUF file, an ONNX file or a Hugging Face folder of an encoder.
+@click.option("--base", type=FILE, help="The manifest of what an adapter adapts.")
+def pack(model: Path, out: Path, quantise: Literal["int8"] | None, base: Path | None) -> None:
+    """Write the manifest of a GGUF file, an ONNX file, a Hugging Face folder of an encoder, or of
+    a LoRA adapter as PEFT saves it, which needs --base.
 
     The weights themselves stay as they are, unless --quantise writes a variant of them.
     """
     from .store.pack import pack as pack_model
 
-    written = pack_model(model, out, quantise)
+    written = pack_model(model, out, quantise, base)
     OUT.print(Text(str(written)))
     lost = _read_manifest(written).quantised
     if lost is not None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, Literal
 
-from ..errors import FormatError, UnsupportedError
+from ..errors import FormatError, InputError, UnsupportedError
 from ..formats import gguf
 from ..formats.gguf import GGUF
 from ..formats.tokenizer import chat, tokenizer_json
@@ -27,6 +27,7 @@ from .base import Segment
 from .cut import SEGMENT_NBYTES, cut
 from .described import Described, read_header, safe, text_ref
 from .manifest import Demands, FileRef, Manifest, TensorRef
+from .pack_adapter import describe_adapter, is_adapter
 from .pack_folder import describe_folder
 from .pack_onnx import describe_onnx
 
@@ -48,13 +49,20 @@ class Architecture:
 ARCHITECTURES = {"llama": Architecture("text-generation", config_from_gguf)}
 
 
-def pack(path: Path, out_dir: Path, quantise: Literal["int8"] | None = None) -> Path:
+def pack(
+    path: Path,
+    out_dir: Path,
+    quantise: Literal["int8"] | None = None,
+    base: Path | None = None,
+) -> Path:
     """Writes `<name>.manifest.json`, the model's small documents, and links to its files.
 
     path  a GGUF file, `name` being its name without the quantisation, in lower case; a
-          Hugging Face folder (see pack_folder); or an ONNX file, its data beside it (pack_onnx).
+          Hugging Face folder (see pack_folder); an ONNX file, its data beside it (pack_onnx); or
+          the folder of an adapter (pack_adapter).
     quantise  writes a variant of a folder or an ONNX file, `name` with `-int8`: its matrices in
               8 bits, which loses some of what the model knows. The manifest says how much.
+    base  the manifest of what an adapter adapts.
 
     Returns  the manifest's path.
     Raises   FormatError for a broken or cut file; UnsupportedError for an architecture, a weight
@@ -62,6 +70,14 @@ def pack(path: Path, out_dir: Path, quantise: Literal["int8"] | None = None) -> 
     Cost     one pass over the files; memory for the header and one segment. With `quantise`
              memory for the model.
     """
+    if is_adapter(path):
+        if quantise is not None:
+            raise UnsupportedError(
+                "an adapter in 8 bits", got=str(path), need="an adapter as it is"
+            )
+        return _written(describe_adapter(path, base), out_dir, stays=True)
+    if base is not None:
+        raise InputError("a base", got=str(base), need=f"an adapter to go with it, not {path}")
     if quantise is None:
         return _written(_describe(path), out_dir, stays=True)
     from .quantise import write_int8
