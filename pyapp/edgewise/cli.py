@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import __version__, debug
+from .cli_hub import hub
 from .cli_store import store
 from .errors import EdgewiseError, FormatError, HostError, InputError
 from .hub.words import megabytes
@@ -75,6 +76,7 @@ def main() -> None:
     """Python AI that runs in the browser when it can and on your server when it must."""
 
 
+main.add_command(hub)
 main.add_command(store)
 
 
