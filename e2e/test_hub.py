@@ -23,8 +23,8 @@ from e2e.sites import MODEL, SITES, WEIGHTS, SecureSite, certificate, site_with
 from tests.store.models import digest, random_bytes
 from tests.tiny_chat import TinyChat, make
 
-DATA = random_bytes(300_000)
-PARTS = [list(DATA[:100_000]), list(DATA[100_000:])]
+DATA = random_bytes(30_000)
+PARTS = [list(DATA[:10_000]), list(DATA[10_000:])]
 NAMES = 32  # that a page may ask for: site/hub/hub.js
 N_OBJECTS = "caches.open('edgewise-objects-1').then((c) => c.keys()).then((all) => all.length)"
 NOT_OPENED = "the browser did not open the shared store (NotAllowedError)"
