@@ -16,6 +16,7 @@ from ..store.huggingface import Head
 from ..store.progress import Progress
 from ..store.share import Ladder
 from ..targets.device import DeviceFacts
+from .builtins import Builtins
 
 T = TypeVar("T")
 Target = Literal["webgpu", "wasm", "reference", "webnn"]
@@ -175,6 +176,11 @@ class Host(Protocol):
     @property
     def store(self) -> ObjectStore:
         """Where this machine keeps objects and documents."""
+        ...
+
+    @property
+    def builtins(self) -> Builtins:
+        """The models that this machine's browser has by itself."""
         ...
 
     @property

@@ -71,7 +71,13 @@ class Folder:
         return _unlink(self._object(hash))
 
     async def check(self, hash: str) -> bool:
-        return await asyncio.to_thread(self.get, hash) is not None
+        return await self.read(hash) is not None
+
+    async def read(self, hash: str) -> bytes | None:
+        return await asyncio.to_thread(self.get, hash)
+
+    async def write(self, hash: str, data: bytes) -> None:
+        await asyncio.to_thread(self.put, hash, data)
 
     async def get_text(self, name: str) -> str | None:
         path = self._text(name)

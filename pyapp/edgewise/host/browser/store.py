@@ -39,6 +39,15 @@ class BrowserStore:
         """Whether an object is there and right; a wrong one is deleted."""
         return bool(await answer(self._store.check(hash)))
 
+    async def read(self, hash: str) -> bytes | None:
+        """An object's bytes, verified."""
+        data = await answer(self._store.get(hash))
+        return None if data is None else bytes(data.to_bytes())
+
+    async def write(self, hash: str, data: bytes) -> None:
+        """Stores an object. Raises HashMismatchError, QuotaError."""
+        await answer(self._store.put(hash, to_js(data)))
+
     async def fetch_run(
         self, run: Run, *, on_bytes: Callable[[int], None], etag: str | None = None
     ) -> RunResult:
