@@ -98,7 +98,7 @@ class Visits:
         self.storage.enter(context, shape)
         self.server.log.clear()
         page = context.new_page()
-        asked = f"policy=local&target=wasm&tokens={N_TOKENS}"
+        asked = f"policy=local&target=webgpu&tokens={N_TOKENS}"
         page.goto(f"{at(self.server, name)}/?{asked}&model={MODEL}")
         ask(page, QUESTION)
         exchange(page, 1, "done", timeout=BOOT_MS)
