@@ -4,7 +4,7 @@
 // The page is told {started} then, or {failed: {code, what, where, fix}}; what Python shows comes
 // as {view}.
 
-/** @typedef {{base: string, python: string[], prefetch?: string, shared?: Record<string, MessagePort>}} Start */
+/** @typedef {{base: string, python: string[], prefetch?: string, shared?: Record<string, MessagePort>, builtins?: MessagePort}} Start */
 
 /** @type {{event: string, files?: File[]}[]} */
 const waiting = [];
@@ -63,7 +63,7 @@ async function fetched(url) {
 }
 
 /** @param {Start} start */
-async function boot({ base, python, prefetch, shared = {} }) {
+async function boot({ base, python, prefetch, shared = {}, builtins }) {
   const site = (/** @type {string} */ path) => new URL(path, base);
   const build = timed("build.json", async () => (await fetched(site("build.json"))).json());
   const [runtime, wheel, sources, shims] = await Promise.all([
@@ -75,6 +75,7 @@ async function boot({ base, python, prefetch, shared = {} }) {
     timed("shims", async () => {
       const loaded = await loadShims();
       loaded.share.reach(shared);
+      if (builtins) loaded.builtin.connect(builtins);
       // where another place may have the model, Python asks there first
       const alone = !loaded.share.names().length;
       if (prefetch && alone && usual(base)) loaded.prefetch.start(site((await build).models[0]).href, prefetch);
@@ -108,12 +109,12 @@ async function startPyodide(site) {
 }
 
 async function loadShims() {
-  const [store, locks, share, file, prefetch, webgpu, wasm, webnn, tokenizer] = await Promise.all([
+  const [store, locks, share, file, prefetch, webgpu, wasm, webnn, tokenizer, builtin] = await Promise.all([
     import("./store.js"), import("./locks.js"), import("./share.js"), import("./file.js"),
     import("./prefetch.js"), import("./webgpu.js"), import("./wasm.js"), import("./webnn.js"),
-    import("./tokenizer.js"),
+    import("./tokenizer.js"), import("./builtin_port.js"),
   ]); // prettier-ignore
-  return { store, locks, share, file, prefetch, webgpu, wasm, webnn, tokenizer };
+  return { store, locks, share, file, prefetch, webgpu, wasm, webnn, tokenizer, builtin };
 }
 
 /** Modules whose functions throw only Errors: Python cannot await what rejects with anything

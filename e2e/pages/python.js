@@ -1,5 +1,8 @@
 // Boots Python in shims/worker.js with runner.py, and gives tests `runPython`: see python_page.py.
 
+/** @type {typeof import("../../shims/builtin.js")} */
+const { serve } = await import(new URL("../shims/builtin.js", import.meta.url).href);
+
 /** @type {Map<number, (answer: object) => void>} */
 const waiting = new Map();
 let asked = 0;
@@ -15,7 +18,10 @@ worker.onmessage = ({ data }) => {
 worker.onerror = (event) => {
   document.documentElement.dataset.failed = event.message;
 };
-worker.postMessage({ start: { base: new URL("/", location.href).href, python: ["runner.py"] } });
+const { port1, port2: builtins } = new MessageChannel();
+serve(port1);
+const start = { base: new URL("/", location.href).href, python: ["runner.py"], builtins };
+worker.postMessage({ start }, [builtins]);
 
 /** What a snippet gives, or its traceback. @param {string} code @param {string} data  JSON */
 function runPython(code, data) {

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .router.place import megabytes
+from .hub.words import megabytes
 
 if TYPE_CHECKING:
     from .store.folder import Folder

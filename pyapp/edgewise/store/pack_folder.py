@@ -73,7 +73,7 @@ def describe_folder(folder: Path) -> Described:
     """
     files = _documents(folder)
     row = _architecture(files)
-    tokenizer = _read(folder / "tokenizer.json", TEXT_NBYTES)
+    tokenizer = read_text(folder / "tokenizer.json", TEXT_NBYTES)
     weights = open_weights(folder)
     tensors = weights.tensors
     config = row.config(files, tensors)
@@ -85,7 +85,7 @@ def describe_folder(folder: Path) -> Described:
         name=name,
         task=row.task,
         architecture=config["architecture"],
-        license=_license(folder / "README.md"),
+        license=licence(folder / "README.md"),
         file=first,
         segments=tuple(Segment(None, length) for length in lengths),
         tensors={
@@ -123,7 +123,7 @@ def _documents(folder: Path) -> dict[str, Any]:
         if not (folder / name).is_file():
             continue
         try:
-            found[name] = json.loads(_read(folder / name, DOCUMENT_NBYTES))
+            found[name] = json.loads(read_text(folder / name, DOCUMENT_NBYTES))
         except (ValueError, RecursionError) as error:
             raise FormatError("not JSON", got=str(error), where=name) from None
         if not isinstance(found[name], list if name == "modules.json" else dict):
@@ -131,7 +131,8 @@ def _documents(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _read(path: Path, most: int) -> str:
+def read_text(path: Path, most: int) -> str:
+    """A document of at most `most` bytes. Raises FormatError."""
     try:
         with path.open("rb") as file:
             data = file.read(most + 1)
@@ -153,11 +154,11 @@ def _architecture(files: Files) -> Architecture:
     return ARCHITECTURES[found]
 
 
-def _license(readme: Path) -> str | None:
+def licence(readme: Path) -> str | None:
     """`license` of the model card's YAML head."""
     if not readme.is_file():
         return None
-    found = _LICENSE.match(_read(readme, DOCUMENT_NBYTES))
+    found = _LICENSE.match(read_text(readme, DOCUMENT_NBYTES))
     return found[1] if found else None
 
 
