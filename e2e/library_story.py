@@ -4,13 +4,6 @@ go bad in Cache Storage. The same story as in tests/store/test_story.py, told by
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from e2e.browsers import engines
-from e2e.python_page import PythonPage
-from tests.store import story
-
-STEPS = 60
 TELL = """
     import asyncio, random, sys, types
     from contextlib import AsyncExitStack
@@ -99,10 +92,3 @@ TELL = """
         await stack.aclose()
     return len(told)
 """
-
-
-@engines("chromium", "firefox")
-def test_a_random_story(python: PythonPage) -> None:
-    source = Path(story.__file__).read_text()
-    for seed in (1, 2):
-        assert python.run(TELL, source=source, seed=seed, steps=STEPS) > STEPS // 2
