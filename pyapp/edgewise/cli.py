@@ -104,7 +104,7 @@ def pack(
     from .store.pack import pack as pack_model
 
     written = pack_model(model, out, quantise, base)
-    OUT.print(Text(str(written)))
+    OUT.print(Text(str(written)), soft_wrap=True)
     manifest = _read_manifest(written)
     for other in against:
         _print_shared(manifest, other)
