@@ -176,7 +176,7 @@ class Session:
                 request = await self._request(
                     [*prompt, *made], uniforms[len(made) :], stop_ids, sampling
                 )
-                async with aclosing(_generating(self._executable, request)) as batches:
+                async with aclosing(self._executable.generate(request)) as batches:
                     async for batch in batches:
                         made += batch
                         # The last token was made, not read: its keys are not in the state.
@@ -283,16 +283,9 @@ class Session:
             await self._write_weights(weights)
             past = len(self._context.tokens)
             request = GenerateRequest(tuple(tokens), past, 1, frozenset(), (0.0,), 1, 1)
-            async with aclosing(_generating(self._executable, request)) as batches:
+            async with aclosing(self._executable.generate(request)) as batches:
                 async for _ in batches:
                     self._context.grow([*self._context.tokens, *tokens], weights)
-
-
-async def _generating(
-    executable: Executable, request: GenerateRequest
-) -> AsyncGenerator[list[int], None]:
-    async for batch in executable.generate(request):
-        yield batch
 
 
 async def fetch(

@@ -82,6 +82,10 @@ class ObjectStore(Protocol):
         """Deletes an object; False when it was not there."""
         ...
 
+    async def remove_all(self, hashes: Sequence[str]) -> int:
+        """Deletes objects, sooner than one by one; how many were there."""
+        ...
+
     async def read(self, hash: str) -> bytes | None:
         """An object's bytes, verified; None as `check` says. For tools: a device does not ask."""
         ...

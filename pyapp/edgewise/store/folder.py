@@ -70,6 +70,9 @@ class Folder:
     async def remove(self, hash: str) -> bool:
         return _unlink(self._object(hash))
 
+    async def remove_all(self, hashes: Sequence[str]) -> int:
+        return sum([await self.remove(hash) for hash in hashes])
+
     async def check(self, hash: str) -> bool:
         return await self.read(hash) is not None
 

@@ -190,8 +190,8 @@ def _nobodys(documents: Iterable[str], found: Sequence[Record]) -> list[str]:
 
 
 async def _drop(
-    store: ObjectStore, objects: Iterable[str], documents: Iterable[str]
+    store: ObjectStore, objects: Sequence[str], documents: Iterable[str]
 ) -> tuple[int, int]:
     """How many objects and documents were there to be removed."""
-    n_objects = sum([await store.remove(hash) for hash in objects])
+    n_objects = await store.remove_all(objects)
     return n_objects, sum([await store.remove_text(name) for name in documents])

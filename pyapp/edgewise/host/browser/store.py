@@ -35,6 +35,10 @@ class BrowserStore:
         """Deletes an object; False when it was not there."""
         return bool(await answer(self._store.remove(hash)))
 
+    async def remove_all(self, hashes: Sequence[str]) -> int:
+        """Deletes objects; how many were there."""
+        return sum(await answer(self._store.removeAll(to_js(list(hashes)))))
+
     async def check(self, hash: str) -> bool:
         """Whether an object is there and right; a wrong one is deleted."""
         return bool(await answer(self._store.check(hash)))
