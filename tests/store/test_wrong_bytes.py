@@ -46,7 +46,10 @@ class Liar:
         right = DATA[first : last + 1]
         body = self.spoil(right) if self.spoil else right
         self.spoil = None
-        shown = {"content_range": f"bytes {first}-{last}/{len(DATA)}", "content_length": len(right)}
+        shown: dict[str, str | int] = {
+            "content_range": f"bytes {first}-{last}/{len(DATA)}",
+            "content_length": len(right),
+        }
         send(handler, 206, body, **shown)
         handler.close_connection = True
 
