@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import __version__, debug
+from .cli_hub import hub
 from .cli_store import store
 from .errors import EdgewiseError, FormatError, HostError, InputError
 from .hub.words import megabytes
@@ -75,6 +76,7 @@ def main() -> None:
     """Python AI that runs in the browser when it can and on your server when it must."""
 
 
+main.add_command(hub)
 main.add_command(store)
 
 
@@ -102,7 +104,7 @@ def pack(
     from .store.pack import pack as pack_model
 
     written = pack_model(model, out, quantise, base)
-    OUT.print(Text(str(written)))
+    OUT.print(Text(str(written)), soft_wrap=True)
     manifest = _read_manifest(written)
     for other in against:
         _print_shared(manifest, other)

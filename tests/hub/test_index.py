@@ -128,6 +128,8 @@ WRONG: list[tuple[Path_, object]] = [
     ((*Q4, "needs"), "webgpu"),
     ((*Q4, "needs"), [""]),
     ((*Q4, "fidelity"), -0.1),
+    ((*Q4, "tensors"), "A" * 64),
+    ((*Q4, "base"), "smol"),
 ]
 
 

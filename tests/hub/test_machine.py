@@ -13,9 +13,9 @@ from edgewise.host.reference import FACTS
 from edgewise.hub.index import Entry, Index, Part, Variant
 from edgewise.hub.language import alike
 from edgewise.hub.machine import builtins_of, features_of, missing_bytes, options_of
+from edgewise.router.look import seconds_of
 from edgewise.router.place import Found
 from edgewise.router.predict import Rates, Work, predict
-from edgewise.router.variants import seconds_of
 from edgewise.store.folder import Folder
 from edgewise.targets.device import DeviceFacts
 from tests.store.models import digest, manifest_of, random_bytes

@@ -12,11 +12,13 @@ from typing import Any, cast
 import pytest
 from jsonschema import Draft202012Validator
 
-from edgewise.errors import DownloadError
+from edgewise.errors import DownloadError, InputError
 from edgewise.host.base import Host
 from edgewise.hub.index import Entry, Index
+from edgewise.hub.resolve import resolve
 from edgewise.hub.sources import load_index
-from edgewise.hub.write import add, entry_of, part_of, variant_of
+from edgewise.hub.write import add, composed_of, entry_of, part_of, stating, variant_of
+from edgewise.store.adapter import AdapterConfig, tensors_id
 from edgewise.store.folder import Folder
 from edgewise.store.manifest import Demands, Quantised, TensorRef
 from tests.hub.test_index import SCHEMA
@@ -65,15 +67,42 @@ def test_types(
     assert variant.fidelity == fidelity
 
 
-def test_components_are_fetched_and_held_too() -> None:
-    encoder = part_of(MODEL, "encoder.json", "encoder")
-    variant = variant_of(MODEL, "head.json", components=[encoder])
-    assert variant.nbytes == 120
-    assert variant.memory == 60 + 8 * 2048 + 60
-    index = Index((entry_of(MODEL, variant),))
-    assert json.loads(index.to_json())["components"] == {
-        "encoder": {"manifest": "encoder.json", "nbytes": 60}
-    }
+def test_one_variant_of_several_components() -> None:
+    encoder, decoder = (replace(MODEL, name=name) for name in ("encoder", "decoder"))
+    variant = composed_of([(encoder, "encoder.json"), (decoder, "decoder.json")], ["webgpu"])
+    assert variant.parts == (
+        part_of(encoder, "encoder.json", "encoder"), part_of(decoder, "decoder.json", "decoder"),
+    )  # fmt: skip
+    assert (variant.nbytes, variant.memory) == (120, 2 * (60 + 8 * 2048))
+    index = Index((stating(entry_of(encoder, variant), {"name": "speech", "pairs": ()}),))
+    data = json.loads(index.to_json())
+    assert data["components"]["encoder"] == {"manifest": "encoder.json", "nbytes": 60}
+    assert data["entries"][0]["name"] == "speech"
+
+
+ADAPTER = replace(
+    MODEL, name="poet", task="adapter", license=None,
+    config=AdapterConfig("tiny", tensors_id(MODEL) or "", {}).to_dict(),
+)  # fmt: skip
+
+
+def test_an_adapter_goes_on_the_weights_that_it_was_made_for() -> None:
+    base, adapter = variant_of(MODEL, "tiny.json"), variant_of(ADAPTER, "poet.json")
+    other = replace(variant_of(typed("F16"), "f16.json"), name="other")
+    index = add(Index(), replace(entry_of(MODEL, base), variants=(base, other), version="1.0.0"))
+    index = Index.from_json(add(index, entry_of(ADAPTER, adapter)).to_json())
+    assert index.entries[1].task == "text-generation"
+    names = [choice.candidate.name for choice in resolve("text-generation", index=index)]
+    assert names == ["tiny 1.0.0 i8", "tiny 1.0.0 other", "poet i8 on tiny 1.0.0 i8"]
+    alone = replace(index.entries[0], variants=(other,))
+    *_, last = resolve("text-generation", index=Index((alone, index.entries[1])))
+    assert (last.candidate.name, last.accepted) == ("poet i8", False)
+    assert last.reason.startswith("it was made for other weights than those of its base")
+
+
+def test_an_adapter_without_its_base_is_not_added() -> None:
+    with pytest.raises(InputError, match=r"an index without 'tiny'.*in the index"):
+        add(Index(), entry_of(ADAPTER, variant_of(ADAPTER, "poet.json")))
 
 
 def test_an_entry_is_added_or_changed() -> None:
@@ -89,8 +118,7 @@ def test_an_entry_is_added_or_changed() -> None:
 
 
 def test_what_is_written_is_as_the_schema_says() -> None:
-    encoder = part_of(MODEL, "encoder.json", "encoder")
-    entry = entry_of(ROUNDED, variant_of(ROUNDED, "m.json", needs=["b", "a"], components=[encoder]))
+    entry = entry_of(ROUNDED, composed_of([(ROUNDED, "m.json"), (MODEL, "n.json")], ["b", "a"]))
     full = replace(entry, languages=("en",), version="1.0.0", quality=0.25)
     text = add(add(Index(), full), Entry("t", "translation", builtin="Translator")).to_json()
     Draft202012Validator(SCHEMA).validate(json.loads(text))

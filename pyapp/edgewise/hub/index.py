@@ -49,6 +49,8 @@ class Variant:
     flops_per_token, nbytes_per_token  0: not known.
     needs            what the machine must have, such as "webgpu", "shader-f16", "wasm-threads".
     fidelity         how much of the published weights is left: 1 less the relative error.
+    tensors          `store.adapter.tensors_id` of it; base: of an adapter, that of what it goes on.
+                     None: it is not stated.
     """
 
     name: str
@@ -60,6 +62,8 @@ class Variant:
     nbytes_per_token: int
     needs: frozenset[str] = frozenset()
     fidelity: float = 1.0
+    tensors: str | None = None
+    base: str | None = None
 
     @property
     def nbytes(self) -> int:
@@ -164,6 +168,8 @@ def _variant(value: Value, components: Mapping[str, Part], url: str) -> Variant:
         nbytes_per_token=value.field("nbytes_per_token").integer(),
         needs=frozenset(item.text() for item in _items(value.field("needs"))),
         fidelity=1.0 if fidelity.data is None else fidelity.share(),
+        tensors=value.field("tensors").sha256_or_none(),
+        base=value.field("base").sha256_or_none(),
     )
 
 
@@ -269,6 +275,8 @@ def _variant_data(variant: Variant) -> dict[str, object]:
         "nbytes_per_token": variant.nbytes_per_token,
         "needs": sorted(variant.needs),
         "fidelity": None if variant.fidelity == 1 else variant.fidelity,
+        "tensors": variant.tensors,
+        "base": variant.base,
     }
 
 

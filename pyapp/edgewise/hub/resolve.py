@@ -121,8 +121,9 @@ class _Query:
     def offers(self, entry: Entry) -> Iterator[Candidate]:
         """Each way to have the entry, as this machine would."""
         bases, lacks = self._bases(entry) if entry.base else ([None], None)
-        for variant, base in product(entry.variants, bases):
-            made = Candidate(entry, variant, None, base=base, lacks=lacks)
+        for variant, base in _fitting(entry.variants, bases):
+            why = lacks or (_OTHER_WEIGHTS if entry.base and base is None else None)
+            made = Candidate(entry, variant, None, base=base, lacks=why)
             sizes = {p.manifest: p.nbytes for each in made.variants for p in each.parts}
             left = (self.machine.missing.get(url, nbytes) for url, nbytes in sizes.items())
             times = [self.machine.seconds(each) for each in made.variants]
@@ -226,6 +227,23 @@ class _Query:
             if word.lower() in words:
                 return replace(made, preferred=(place, word))
         return made
+
+
+_OTHER_WEIGHTS = "it was made for other weights than those of its base that can be used here"
+
+
+def _fitting(
+    variants: Sequence[Variant], bases: Sequence[Candidate | None]
+) -> Iterator[tuple[Variant, Candidate | None]]:
+    """Each variant with each base that it was made for, as far as is stated; None: with none."""
+    for variant in variants:
+        fitting = [base for base in bases if _fits(variant, base)]
+        yield from product([variant], fitting or [None])
+
+
+def _fits(variant: Variant, base: Candidate | None) -> bool:
+    tensors = {each.tensors for each in base.variants} if base else {None}
+    return None in (variant.base, *tensors) or variant.base in tensors
 
 
 def _words(made: Candidate) -> set[str]:
