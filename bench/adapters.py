@@ -2,8 +2,8 @@
 
     PYTHONPATH=pyapp:. .venv/bin/python -m bench.adapters [--page]
 
-SmolLM2-135M-Instruct with two random LoRAs of rank 8: on q and v, and on all matrices of every layer. In
-CPython (wgpu, wasmtime) or, with --page, in Chromium. The sessions take turns; medians.
+SmolLM2-135M-Instruct with two random LoRAs of rank 8: on q and v, and on all matrices of every
+layer. In CPython (wgpu, wasmtime) or, with --page, in Chromium. The sessions take turns; medians.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ADAPTERS = {
     "all matrices": TinyAdapter(tuple(MODULES), rank=8, seed=2),
 }
 TARGETS = ("wasm", "webgpu")
-ROUNDS, TOKENS, EVERY = 3, 24, 4
+ROUNDS, TOKENS, EVERY = 2, 24, 4
 
 #: Runs here and in a page: the body of an async function of `host`, `model`, `adapters` and sizes.
 MEASURE = '''
@@ -46,7 +46,8 @@ prompt = list(range(1000, 1032))
 async def times(session, swaps=()):
     """When each token came, swapping after those whose number is a multiple of `every`."""
     made, start = [], host.clock()
-    async for batch in session.generate(prompt, max_new_tokens=tokens, stop_ids=(), sampling=Sampling()):
+    batches = session.generate(prompt, max_new_tokens=tokens, stop_ids=(), sampling=Sampling())
+    async for batch in batches:
         made += [host.clock() - start] * len(batch)
         if swaps and len(made) % every == 0:
             session.set_adapter(swaps[len(made) // every % len(swaps)])
