@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from e2e.browsers import engines
+from e2e.library_story import TELL
 from e2e.python_page import PythonPage
+from tests.store import story
+
+STEPS = 60
 
 LOCK = """
     async def free(name, **options):
@@ -109,3 +115,10 @@ def test_models_are_counted_exported_and_removed(python: PythonPage) -> None:
 def test_locks_and_documents(python: PythonPage) -> None:
     assert python.run(LOCK) == [True, False, True, True, True, True, True]
     assert python.run(TEXTS) == [6, False]
+
+
+@engines("chromium", "firefox")
+def test_a_random_story(python: PythonPage) -> None:
+    source = Path(story.__file__).read_text()
+    for seed in (1, 2):
+        assert python.run(TELL, source=source, seed=seed, steps=STEPS) > STEPS // 2

@@ -102,7 +102,7 @@ class Folder:
         return _unlink(self._text(name))
 
     async def texts(self) -> Mapping[str, int]:
-        return dict(filter(None, map(_named, (self.root / "texts").iterdir())))
+        return dict(sorted(filter(None, map(_named, (self.root / "texts").iterdir()))))
 
     def lock(
         self, name: str, *, shared: bool = False, wait: bool = True

@@ -19,6 +19,8 @@ from ..errors import StoreError
 from .base import ObjectStore
 from .records import KINDS, LOCK, PREFIX, Record, all_records, find, running
 
+AT_A_TIME = 16  # objects that `verify` reads before it lets others remove and open
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -142,10 +144,16 @@ async def gc(store: ObjectStore) -> Collected:
 async def verify(store: ObjectStore) -> Verified:
     """Reads everything; what is not what its hash says is dropped, and fetched again by the next
     who opens the model."""
-    objects, documents = await store.list(), await store.texts()
-    dropped = [name for name in documents if await store.get_text(name) is None]
+    async with store.lock(LOCK):  # what others remove meanwhile is not damaged
+        objects, documents = await store.list(), await store.texts()
+        dropped = [name for name in documents if await store.get_text(name) is None]
     hurt = [name.removeprefix(PREFIX) for name in dropped if name.startswith(PREFIX)]
-    dropped += [hash for hash in objects if not await store.check(hash)]
+    for at in range(0, len(objects), AT_A_TIME):
+        async with store.lock(LOCK):
+            some = objects[at : at + AT_A_TIME]
+            there = await store.has(some)
+            dropped += [h for h, here in zip(some, there, strict=True)
+                        if here and not await store.check(h)]  # fmt: skip
     hurt += [
         record.name for record in await all_records(store)
         if any(each in record.objects or record.owns(each) for each in dropped)
