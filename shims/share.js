@@ -4,6 +4,7 @@
 
 import * as storage from "./cross_origin_storage.js";
 import { lay as layFile } from "./laid.js";
+import { sha256 as digest } from "./packs.js";
 import * as memory from "./memory.js";
 import { connect } from "./place.js";
 import { failure } from "./range.js";
@@ -61,10 +62,8 @@ export async function digests(sha256, sizes) {
   let start = 0;
   for (const nbytes of sizes) {
     const bytes = new Uint8Array(await file.slice(start, (start += nbytes)).arrayBuffer());
-    const digest = new Sha256();
     whole.update(bytes);
-    digest.update(bytes);
-    hashes.push(digest.hex());
+    hashes.push(await digest(bytes));
   }
   return whole.hex() === sha256 ? hashes : null;
 }
