@@ -120,6 +120,20 @@ async def make_room(store: ObjectStore, nbytes: int) -> bool:
     return short <= 0
 
 
+async def evictable(store: ObjectStore) -> int:
+    """How many bytes eviction could free: of models that are not pinned nor running."""
+    found = await all_records(store)
+    going: dict[str, int] = {}
+    needed: set[str] = set()
+    for record, own in zip(found, await _contents(store, found), strict=True):
+        async with store.lock(running(record.url), wait=False) as free:
+            if free and not record.pinned:
+                going |= own
+            else:
+                needed |= own.keys()
+    return sum(nbytes for key, nbytes in going.items() if key not in needed)
+
+
 async def gc(store: ObjectStore) -> Collected:
     """Removes the objects and documents that belong to no model.
 
