@@ -48,21 +48,27 @@ TELL = """(word) => new Promise((resolve) => {
 })"""
 
 
-#: Put before the shim that starts threads: when the first one hands over its second batch of
-#: tokens, the thread with the number KILL is ended.
+#: Put before the page's script, which starts the threads: when the first one hands over its second
+#: batch of tokens, the thread with the number KILL is ended.
 END_A_THREAD = """
-const Plain = globalThis.Worker;
-const threads = [];
-let batches = 0;
-globalThis.Worker = class extends Plain {
-  constructor(...args) {
-    super(...args);
-    threads.push(this);
-    this.addEventListener("message", ({ data }) => {
-      if (data.tokens && ++batches === 2) threads.slice(threads.indexOf(this))[KILL].terminate();
-    });
-  }
-};
+{
+  const Plain = globalThis.Worker;
+  const threads = [];
+  let batches = 0;
+  globalThis.Worker = class extends Plain {
+    postMessage(data, transfer) {
+      if (!data.port) return super.postMessage(data, transfer);
+      threads.push(this);
+      const { port1, port2 } = new MessageChannel();
+      data.port.onmessage = ({ data: call }) => port1.postMessage(call);
+      port1.onmessage = ({ data: said }) => {
+        if (said.tokens && ++batches === 2) threads.slice(threads.indexOf(this))[KILL].terminate();
+        data.port.postMessage(said);
+      };
+      super.postMessage({ port: port2 }, [port2]);
+    }
+  };
+}
 """
 #: Put before the shim of Wasm's memory: room for the check, none for a model.
 NO_MEMORY = """
@@ -233,7 +239,7 @@ def test_thread_lost_in_mid_answer(
 ) -> None:
     """The session rebuilds on one thread, continues where it was, and the page says so."""
     n_tokens = 40
-    site = changed("wasm.js", END_A_THREAD.replace("KILL", str(thread)))
+    site = changed("page.js", END_A_THREAD.replace("KILL", str(thread)))
     page.goto(address(site, hosted, tiny, n_tokens, "wasm"))
     ask(page, QUESTION)
     answered(page, 1, tiny, QUESTION, n_tokens)

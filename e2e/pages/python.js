@@ -1,5 +1,7 @@
 // Boots Python in shims/worker.js with runner.py, and gives tests `runPython`: see python_page.py.
 
+import { threadsFor } from "../../shims/threads.js";
+
 /** @type {Map<number, (answer: object) => void>} */
 const waiting = new Map();
 let asked = 0;
@@ -15,7 +17,9 @@ worker.onmessage = ({ data }) => {
 worker.onerror = (event) => {
   document.documentElement.dataset.failed = event.message;
 };
-worker.postMessage({ start: { base: new URL("/", location.href).href, python: ["runner.py"] } });
+const threads = threadsFor();
+const base = new URL("/", location.href).href;
+worker.postMessage({ start: { base, python: ["runner.py"], threads } }, [threads]);
 
 /** What a snippet gives, or its traceback. @param {string} code @param {string} data  JSON */
 function runPython(code, data) {
