@@ -36,6 +36,7 @@ class Engine:
     webgpu    whether a dedicated worker gets a WebGPU device
     features  optional WebGPU features that tests count on, `lacks` those that it must not have
     webnn     whether `navigator.ml` gives a context
+    builtins  its own models that can be opened
     """
 
     name: str
@@ -44,6 +45,7 @@ class Engine:
     features: frozenset[str] = frozenset()
     lacks: frozenset[str] = frozenset()
     webnn: bool = False
+    builtins: frozenset[str] = frozenset()
 
 
 def _executable(kind: BrowserType, name: str) -> str | None:
@@ -65,7 +67,7 @@ def _chromium_webnn(playwright: Playwright) -> Browser:
         pytest.skip("the Chromium with WebNN is missing: run tools/setup.py")
     return playwright.chromium.launch(
         executable_path=WEBNN_CHROMIUM,
-        args=[*SWIFTSHADER, "--enable-features=WebMachineLearningNeuralNetwork"],
+        args=[*SWIFTSHADER, "--enable-features=WebMachineLearningNeuralNetwork,AIPromptAPI"],
     )
 
 
@@ -92,7 +94,9 @@ ENGINES = {
     for engine in (
         Engine("chromium", _chromium, webgpu=True, features=frozenset({"subgroups"}),
                lacks=frozenset({"shader-f16"})),
-        Engine("chromium_webnn", _chromium_webnn, webgpu=True, webnn=True),
+        # the models behind its interfaces answer with what they were given
+        Engine("chromium_webnn", _chromium_webnn, webgpu=True, webnn=True,
+               builtins=frozenset({"LanguageModel", "Summarizer"})),
         Engine("firefox", lambda p: _firefox(p, FIREFOX_WEBGPU), webgpu=True,
                features=frozenset({"shader-f16"}), lacks=frozenset({"subgroups"})),
         Engine("firefox_no_gpu", lambda p: _firefox(p, {}), webgpu=False),

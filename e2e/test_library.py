@@ -29,6 +29,82 @@ TEXTS = """
 """
 
 
+MODELS = """
+    import hashlib
+    from dataclasses import replace
+    from edgewise.errors import StoreError
+    from edgewise.host.browser.archive import export_to, import_from, own_file
+    from edgewise.store import library
+    from edgewise.store.base import Segment
+    from edgewise.store.manifest import Demands, FileRef, Manifest, TensorRef
+    from edgewise.store.records import pin, running, use
+
+    store = host.store
+
+    async def add(name, letters):
+        pieces = [letter.encode() * 1000 for letter in letters]
+        hashes = [hashlib.sha256(piece).hexdigest() for piece in pieces]
+        tensors = {x: TensorRef("I8", (1000,), 1000 * i, 1000) for i, x in enumerate(letters)}
+        manifest = Manifest(
+            name, "test", "none", None, FileRef("a.bin", "bin", None, 1000 * len(letters)),
+            tuple(Segment(hash, 1000) for hash in hashes), tensors, {}, None, None,
+            Demands(0, 0, 0, 0, 0),
+        )
+        url = f"https://models.test/{name}.json"
+        await use(store, url, manifest)
+        await store.put_text(f"manifest {url}", manifest.to_json())
+        for hash, piece in zip(hashes, pieces):
+            await store.write(hash, piece)
+        return url
+
+    async def shown():
+        texts = await store.texts()
+        return [
+            [held.record.name, held.alone_nbytes - sum(
+                nbytes for name, nbytes in texts.items() if held.record.url in name
+            ), held.shared_nbytes, held.missing, held.running]
+            for held in await library.models(store) if "models.test" in held.record.url
+        ]
+
+    found = []
+    url = await add("one", "abc")
+    await add("two", "cd")
+    found.append(await shown())
+    handle = await own_file("one.tar")
+    file = await export_to(store, "one", handle)
+    async with store.lock(running(url), shared=True):
+        found.append((await shown())[0][-1])
+        try:
+            await library.evict(store, url)
+        except StoreError as error:
+            found.append(error.what)
+    await library.evict(store, url)
+    found.append(await shown())
+    await import_from(store, file)
+    found.append(sorted(await shown()))
+    bad = file.slice(0, file.size - 3000)
+    await library.evict(store, url)
+    try:
+        await import_from(store, bad)
+    except Exception as error:
+        found.append(type(error).__name__)
+    found.append(await shown())
+    verified = await library.verify(store)
+    collected = await library.gc(store)
+    return [*found, list(verified.dropped), collected.objects, await shown()]
+"""
+
+
+@engines("chromium", "firefox")
+def test_models_are_counted_exported_and_removed(python: PythonPage) -> None:
+    one, two = ["one", 2000, 1000, 0, False], ["two", 1000, 1000, 0, False]
+    alone = ["two", 2000, 0, 0, False]
+    assert python.run(MODELS) == [
+        [one, two], True, "'one' is running", [alone], [one, two],
+        "FormatError", [alone], [], 0, [alone],
+    ]  # fmt: skip
+
+
 @engines("chromium", "firefox")
 def test_locks_and_documents(python: PythonPage) -> None:
     assert python.run(LOCK) == [True, False, True, True, True, True, True]

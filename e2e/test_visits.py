@@ -16,24 +16,12 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from e2e.asking import ANSWER_MS, ORACLE, ask, exchange, fact, kept_offline, shown_error, token_ids
 from e2e.browsers import engines
+from e2e.entries import damage, stored
 from e2e.server import SiteServer
 
 MINUTES_S = 600
 ASKED = ORACLE["list"]
 N_TOKENS = 3
-STORED = """async () => {
-  const kept = await (await caches.open("edgewise-objects-1")).keys();
-  return kept.map((request) => request.url.split("/objects/")[1]);
-}"""
-DAMAGE = """async (hash) => {
-  const cache = await caches.open("edgewise-objects-1");
-  const key = `https://edgewise.invalid/objects/${hash}`;
-  const found = await cache.match(key);
-  const { headers } = found;
-  const bytes = new Uint8Array(await found.arrayBuffer());
-  bytes[bytes.length >> 1] ^= 1;
-  await cache.put(key, new Response(bytes, { headers }));
-}"""
 
 
 @dataclass(frozen=True)
@@ -94,11 +82,6 @@ class Visits:
         return page
 
 
-def stored(page: Page) -> set[str]:
-    """The hashes of all objects in the browser's store."""
-    return set(page.evaluate(STORED))
-
-
 @engines("chromium", "firefox")
 @pytest.mark.timeout(MINUTES_S)
 def test_visits(new_context: Callable[[], BrowserContext], site: SiteServer) -> None:
@@ -127,7 +110,7 @@ def test_visits(new_context: Callable[[], BrowserContext], site: SiteServer) -> 
 
     # A byte goes bad in the cache: its segment alone is fetched, unasked.
     victim = weights.segments[len(weights.segments) // 2]
-    page.evaluate(DAMAGE, victim.hash)
+    damage(page, victim.hash, 1000)
     page = visits.with_an_answer()
     assert weights.fetched() == [(victim.start, victim.end)]
     assert "read from the store" in fact(page, "Plan")

@@ -24,7 +24,8 @@ export function open(name) {
       kept.set(key, { body: await response.blob(), headers: response.headers });
     },
     delete: async (/** @type {string} */ key) => kept.delete(key),
-    keys: async () => [...kept.keys()].map((url) => ({ url })),
+    keys: async (/** @type {string} */ key) =>
+      [...kept.keys()].filter((url) => !key || url === key).map((url) => ({ url })),
   };
   return /** @type {Cache} */ (/** @type {unknown} */ (cache));
 }

@@ -93,14 +93,20 @@ const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module
 worker.onmessage = ({ data }) => {
   if (data.failed) fail(data.failed);
   else if (data.view) show(JSON.parse(data.view));
-  else if (offline) keepOffline(offline); // data.started: the network is free for it now
+  else started();
 };
 worker.onerror = (event) =>
   fail({ what: event.message || "the page's worker did not start", where: event.filename });
 const shared = sharedPlaces();
+<<<<<<< HEAD
 const threads = threadsFor();
 const start = { base: document.baseURI, python: python?.split(" "), prefetch, shared, threads };
 worker.postMessage({ start }, [threads, ...Object.values(shared)]);
+=======
+const { port1, port2: builtins } = new MessageChannel();
+const start = { base: document.baseURI, python: python?.split(" "), prefetch, shared, builtins };
+worker.postMessage({ start }, [builtins, ...Object.values(shared)]);
+>>>>>>> main
 
 /** Ports to the places that a worker may not reach by itself. @returns {Record<string, MessagePort>} */
 function sharedPlaces() {
@@ -114,6 +120,12 @@ function sharedPlaces() {
   const hub = /** @type {HTMLElement | null} */ (document.querySelector("[data-hub]"));
   if (hub?.dataset.hub) ports.hub = embed(hub.dataset.hub, hub);
   return ports;
+}
+
+/** Python runs: the network is free for what it can do without at first. */
+async function started() {
+  if (offline) keepOffline(offline);
+  (await import("./builtin.js")).serve(port1); // what the worker asked until now waits in the port
 }
 
 /** @param {string} script  the service worker that keeps the site */

@@ -7,7 +7,7 @@ import * as store from "./store.js";
 
 const REQUESTS = 4; // at a time, each with a share of the bytes
 
-/** @typedef {{at: number, nbytes: number, segments: [string, number][], arrived: number, ended: boolean}} Share */
+/** @typedef {{at: number, nbytes: number, segments: [string, number][], arrived: number, stored: number, ended: boolean}} Share */
 
 let file = ""; // its address
 /** @type {Share[]} */
@@ -42,8 +42,7 @@ export async function wait(url, offset, nbytes, onBytes, signal) {
         sum + Math.max(0, Math.min(end, at + arrived) - Math.max(offset, at)), 0); // prettier-ignore
       if (covered > told) onBytes(covered - told);
       told = covered;
-      // a byte behind the range is only taken from the network once the range is stored
-      if (mine.every((share) => share.ended || share.at + share.arrived > end)) finish(resolve);
+      if (mine.every((share) => share.ended || share.at + share.stored >= end)) finish(resolve);
     };
     const finish = (/** @type {(reason: any) => void} */ settle) => {
       watchers.delete(look);
@@ -91,7 +90,7 @@ function share(segments) {
     if (last && last.at + last.nbytes === at && covered < found.length * most) {
       last.nbytes += nbytes;
       last.segments.push([hash, nbytes]);
-    } else found.push({ at, nbytes, segments: [[hash, nbytes]], arrived: 0, ended: false });
+    } else found.push({ at, nbytes, segments: [[hash, nbytes]], arrived: 0, stored: 0, ended: false });
     covered += nbytes;
   }
   return found;
@@ -103,7 +102,11 @@ async function fetchShare(share) {
     share.arrived += nbytes;
     watchers.forEach((look) => look());
   };
-  await store.fetchRun(file, share.at, share.segments, { onBytes });
+  const onStored = (/** @type {number} */ nbytes) => {
+    share.stored += nbytes;
+    watchers.forEach((look) => look());
+  };
+  await store.fetchRun(file, share.at, share.segments, { onBytes, onStored });
   share.ended = true;
   watchers.forEach((look) => look());
 }

@@ -14,6 +14,7 @@
  * @property {number} [stallMs]
  */
 
+const SKIP_NBYTES = 1024 * 1024; // read at once of what is not wanted
 const STALL_MS = 30_000; // no byte for this long: the connection is dead (some never say so)
 
 /** An error with fields. @param {Fields} fields @param {boolean} [retry] */
@@ -38,11 +39,13 @@ function lost(url, got, need, retry) {
 }
 
 /**
- * Asks for consecutive pieces of a file by one Range request. The pieces share one buffer:
- * each is valid until the next is asked for. The connection ends with the iteration.
- * @param {string} url @param {number} offset @param {number[]} lengths @param {Options} [options]
+ * Asks for consecutive pieces of a file by one Range request. The connection ends with the
+ * iteration.
+ * @param {string} url @param {number} offset @param {number[]} lengths
+ * @param {(nbytes: number) => Promise<void>} room  awaited before a piece of this length is held
+ * @param {Options} [options]
  */
-export async function openRange(url, offset, lengths, options = {}) {
+export async function openRange(url, offset, lengths, room, options = {}) {
   const { signal, onBytes, etag = null, stallMs = STALL_MS } = options;
   const nbytes = lengths.reduce((sum, n) => sum + n, 0);
   const end = new AbortController();
@@ -51,7 +54,7 @@ export async function openRange(url, offset, lengths, options = {}) {
     const response = await request(url, offset, nbytes, both, stallMs);
     check(response, url, offset, nbytes, etag);
     const ranged = response.status === 206;
-    const stream = pieces(response, ranged ? 0 : offset, lengths, stallMs, end, onBytes);
+    const stream = pieces(response, ranged ? 0 : offset, lengths, room, stallMs, end, onBytes);
     return { ranged, etag: response.headers.get("etag"), pieces: stream };
   } catch (error) {
     end.abort(); // a body that nobody reads would hold the connection
@@ -93,47 +96,75 @@ function check(response, url, offset, nbytes, etag) {
 
 /**
  * Cuts a body into pieces of these lengths after skipping its beginning.
- * @param {Response} response @param {number} skip @param {number[]} lengths @param {number} stallMs
+ * @param {Response} response @param {number} skip @param {number[]} lengths
+ * @param {(nbytes: number) => Promise<void>} room @param {number} stallMs
  * @param {AbortController} end @param {(nbytes: number) => void} [onBytes]
  */
-async function* pieces(response, skip, lengths, stallMs, end, onBytes) {
-  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
-  const buffer = new Uint8Array(Math.max(...lengths));
-  let chunk = new Uint8Array(0);
-  /** @param {number} nbytes @param {boolean} keep */
-  async function take(nbytes, keep) {
-    for (let at = 0; at < nbytes; ) {
-      if (!chunk.length) chunk = await next(reader, response.url, nbytes - at, stallMs);
-      const part = chunk.subarray(0, nbytes - at);
-      if (keep) buffer.set(part, at);
-      if (keep) onBytes?.(part.length);
-      chunk = chunk.subarray(part.length);
-      at += part.length;
-    }
-  }
+async function* pieces(response, skip, lengths, room, stallMs, end, onBytes) {
+  const fill = filling(/** @type {ReadableStream<Uint8Array>} */ (response.body));
+  const { url } = response;
   try {
-    await take(skip, false);
+    for (let left = skip; left > 0; ) {
+      left -= (await next(fill, new Uint8Array(Math.min(left, SKIP_NBYTES)), url, stallMs)).length;
+    }
     for (const nbytes of lengths) {
-      await take(nbytes, true);
-      yield buffer.subarray(0, nbytes);
+      await room(nbytes);
+      let piece = new Uint8Array(nbytes);
+      for (let at = 0; at < nbytes; ) {
+        const part = await next(fill, piece.subarray(at), url, stallMs);
+        piece = new Uint8Array(part.buffer);
+        at += part.length;
+        onBytes?.(part.length);
+      }
+      yield piece;
     }
   } finally {
     end.abort();
   }
 }
 
-/** @param {ReadableStreamDefaultReader<Uint8Array>} reader @param {string} url @param {number} missing @param {number} stallMs */
-async function next(reader, url, missing, stallMs) {
-  const need = `${missing} more bytes of this segment`;
+/** Fills the beginning of a view, as far as bytes are there; its buffer moves into what it gives.
+ * @typedef {(view: Uint8Array<ArrayBuffer>) => Promise<ReadableStreamReadResult<Uint8Array<ArrayBuffer>>>} Fill */
+
+/** @param {ReadableStream<Uint8Array>} body @returns {Fill} */
+function filling(body) {
+  try {
+    const reader = body.getReader({ mode: "byob" });
+    return async (view) => /** @type {any} */ (await reader.read(view));
+  } catch {
+    return copying(body); // WebKit: a body is no byte stream there
+  }
+}
+
+/** @param {ReadableStream<Uint8Array>} body @returns {Fill} */
+function copying(body) {
+  const reader = body.getReader();
+  let chunk = new Uint8Array(0);
+  return async (view) => {
+    if (!chunk.length) {
+      const step = await reader.read();
+      if (step.done) return { done: true, value: undefined };
+      chunk = /** @type {Uint8Array<ArrayBuffer>} */ (step.value);
+    }
+    const part = chunk.subarray(0, view.length);
+    view.set(part);
+    chunk = chunk.subarray(part.length);
+    return { done: false, value: view.subarray(0, part.length) };
+  };
+}
+
+/** @param {Fill} fill @param {Uint8Array<ArrayBuffer>} view @param {string} url @param {number} stallMs */
+async function next(fill, view, url, stallMs) {
+  const need = `${view.length} more bytes of this segment`;
   let step;
   try {
-    step = await within(stallMs, url, reader.read());
+    step = await within(stallMs, url, fill(view));
   } catch (/** @type {any} */ error) {
     if (error?.what || error?.name === "AbortError") throw error;
     throw lost(url, `a broken connection (${error?.message ?? error})`, need, true);
   }
   if (step.done) throw lost(url, "the end of the body", need, true);
-  return /** @type {Uint8Array<ArrayBuffer>} */ (step.value);
+  return step.value;
 }
 
 /** @template T @param {number} ms @param {string} url @param {Promise<T>} promise @returns {Promise<T>} */

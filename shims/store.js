@@ -2,13 +2,15 @@
 //
 // The bytes are what counts, never where they came from: nothing becomes visible under a hash
 // before it was digested, and everything is digested again when read. Cache.put commits at
-// once or not at all, so a crash leaves no half object. Errors carry plain fields
+// once or not at all, so a crash leaves no half object. `packs.js` says how objects lie there. Errors carry plain fields
 // {code, what, got, need, where, fix}, the codes are class names of edgewise/errors.py. No
 // policy lives here: what to fetch, how often to try and in how many requests is the caller's.
 
-import { laid, read } from "./laid.js";
+import { laid, read as readLaid } from "./laid.js";
 import * as memory from "./memory.js";
+import * as packs from "./packs.js";
 import { failure, openRange, plain } from "./range.js";
+import { Writer } from "./writer.js";
 
 /** @typedef {import("./range.js").Fields} Fields */
 /** @typedef {[string | null, number]} Segment  SHA-256 (null: not known yet) and bytes */
@@ -23,7 +25,6 @@ import { failure, openRange, plain } from "./range.js";
 
 const OBJECTS = "edgewise-objects-1"; // the number is the layout's version
 const TEXTS = "edgewise-texts-1";
-const ORIGIN = "https://edgewise.invalid"; // keys must be http(s) URLs; .invalid never resolves
 
 /** @param {string} name */
 async function open(name) {
@@ -38,28 +39,20 @@ async function open(name) {
   return caches.open(name).catch(() => memory.open(name));
 }
 
-/** @param {string} hash */
-const objectKey = (hash) => `${ORIGIN}/objects/${hash}`;
 /** @param {string} name */
-const textKey = (name) => `${ORIGIN}/texts?name=${encodeURIComponent(name)}`;
+const textKey = (name) => `${packs.ORIGIN}/texts?name=${encodeURIComponent(name)}`;
 
-/** @param {Uint8Array} bytes */
-async function sha256(bytes) {
-  const digest = await crypto.subtle.digest("SHA-256", /** @type {BufferSource} */ (bytes));
-  return Array.from(new Uint8Array(digest), (b) => b.toString(16).padStart(2, "0")).join("");
-}
-
-/** @param {Cache} cache @param {string} key @param {Uint8Array} bytes @param {Record<string, string>} headers */
-async function commit(cache, key, bytes, headers) {
-  const init = { headers: { "content-length": String(bytes.length), ...headers } };
+/** @param {Cache} cache @param {string} key @param {Blob} body @param {Record<string, string>} [headers] */
+async function commit(cache, key, body, headers) {
+  const init = { headers: { "content-length": String(body.size), ...headers } };
   try {
-    await cache.put(key, new Response(/** @type {BodyInit} */ (bytes), init));
+    await cache.put(key, new Response(body, init));
   } catch (/** @type {any} */ error) {
     if (error?.name !== "QuotaExceededError") throw error;
     const { usage, quota } = await estimate();
     throw failure({
       code: "QuotaError", what: "the browser has no room for another object",
-      got: `${usage} of ${quota} bytes used`, need: `${bytes.length} more bytes`, where: key,
+      got: `${usage} of ${quota} bytes used`, need: `${body.size} more bytes`, where: key,
       fix: "remove other models or free space on the disk",
     }); // prettier-ignore
   }
@@ -73,20 +66,13 @@ export async function has(hashes) {
 
 /** All object hashes. @returns {Promise<string[]>} */
 export async function list() {
-  const keys = await (await open(OBJECTS)).keys();
-  return keys.map((request) => request.url.slice(objectKey("").length));
+  return [...(await packs.look(await open(OBJECTS))).keys()];
 }
 
 /** The object, or null where there is none; one that fails its hash is deleted, and null too.
  * @param {string} hash @returns {Promise<Uint8Array | null>} */
 export async function get(hash) {
-  const cache = await open(OBJECTS);
-  const found = await cache.match(objectKey(hash));
-  if (!found) return read(hash, sha256);
-  const bytes = new Uint8Array(await found.arrayBuffer());
-  if ((await sha256(bytes)) === hash) return bytes;
-  await cache.delete(objectKey(hash));
-  return null;
+  return (await packs.read(await open(OBJECTS), hash, commit)) ?? readLaid(hash, packs.sha256);
 }
 
 /** Whether the object is there and is what its hash says; else it is gone now.
@@ -97,14 +83,19 @@ export async function check(hash) {
 
 /** @param {string} hash @param {Uint8Array} bytes */
 export async function put(hash, bytes) {
-  const got = await sha256(bytes);
+  const got = await packs.sha256(bytes);
   if (got !== hash) throw mismatch(hash, got, "store.put");
-  await commit(await open(OBJECTS), objectKey(hash), bytes, {});
+  await packs.write(await open(OBJECTS), [[hash, bytes]], commit);
 }
 
 /** @param {string} hash @returns {Promise<boolean>} whether it was there */
 export async function remove(hash) {
-  return (await open(OBJECTS)).delete(objectKey(hash));
+  return (await removeAll([hash]))[0];
+}
+
+/** Removes many at once, which is quicker. @param {string[]} hashes @returns {Promise<boolean[]>} which were there */
+export async function removeAll(hashes) {
+  return packs.remove(await open(OBJECTS), hashes, commit);
 }
 
 /** A small named document (manifest, plan), or null; verified like an object, by the digest
@@ -114,7 +105,7 @@ export async function getText(name) {
   const found = await cache.match(textKey(name));
   if (!found) return null;
   const bytes = new Uint8Array(await found.arrayBuffer());
-  if ((await sha256(bytes)) === found.headers.get("x-sha256")) return new TextDecoder().decode(bytes);
+  if ((await packs.sha256(bytes)) === found.headers.get("x-sha256")) return new TextDecoder().decode(bytes);
   await cache.delete(textKey(name));
   return null;
 }
@@ -122,7 +113,8 @@ export async function getText(name) {
 /** @param {string} name @param {string} text */
 export async function putText(name, text) {
   const bytes = new TextEncoder().encode(text);
-  await commit(await open(TEXTS), textKey(name), bytes, { "x-sha256": await sha256(bytes) });
+  const digest = { "x-sha256": await packs.sha256(bytes) };
+  await commit(await open(TEXTS), textKey(name), new Blob([bytes]), digest);
 }
 
 /** @param {string} name @returns {Promise<boolean>} whether it was there */
@@ -159,41 +151,62 @@ export async function persist() {
 }
 
 /**
- * Fetches consecutive segments by one HTTP Range request; each is digested and stored as soon
- * as it is complete. Memory: one segment (the largest). Never throws for what the network or
- * the store did: `error` says it. An abort rejects with the signal's reason.
+ * Fetches consecutive segments by one HTTP Range request; each is digested, and stored with those
+ * that arrived while others were being stored. Never throws for what the network or the store
+ * did: `error` says it. An abort rejects with the signal's reason; what was whole is stored then.
  * @param {string} url
  * @param {number} offset  of the first segment in the file, bytes
  * @param {Segment[]} segments
- * @param {import("./range.js").Options} [options]
+ * @param {import("./range.js").Options & {onStored?: (nbytes: number) => void}} [options]
+ *        onStored is called for what became visible, in order
  * @returns {Promise<Run>}
  */
 export async function fetchRun(url, offset, segments, options = {}) {
-  const lengths = segments.map(([, nbytes]) => nbytes);
+  const { signal, onStored } = options;
+  const stop = new AbortController();
   /** @type {Run} */
   const run = { done: [], retry: false, ranged: true, etag: null };
-  let at = offset;
+  const stored = (/** @type {string} */ hash, /** @type {number} */ nbytes) => {
+    run.done.push(hash);
+    onStored?.(nbytes);
+  };
   try {
     const cache = await open(OBJECTS);
-    const range = await openRange(url, offset, lengths, options);
-    run.ranged = range.ranged;
-    run.etag = range.etag;
-    for await (const bytes of range.pieces) {
-      const need = segments[run.done.length][0];
-      const got = await sha256(bytes);
-      const where = `${url} bytes ${at}-${at + bytes.length - 1}`;
-      if (need !== null && got !== need) throw mismatch(need, got, where);
-      await commit(cache, objectKey(got), bytes, {});
-      run.done.push(got);
-      at += bytes.length;
-    }
+    const writer = new Writer((pieces) => packs.write(cache, pieces, commit), stored, () => stop.abort());
+    const both = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+    await writer.through(() => receive(run, writer, url, offset, segments, { ...options, signal: both }));
   } catch (/** @type {any} */ error) {
-    if (options.signal?.aborted) throw options.signal.reason;
+    if (signal?.aborted) throw signal.reason;
     run.error = plain(error);
     run.retry = error?.retry ?? false;
     run.etag ??= error?.etag ?? null;
   }
   return run;
+}
+
+/**
+ * Hands a run's segments to the writer as they arrive.
+ * @param {Run} run @param {Writer} writer @param {string} url @param {number} offset
+ * @param {Segment[]} segments @param {import("./range.js").Options} options
+ */
+async function receive(run, writer, url, offset, segments, options) {
+  const lengths = segments.map(([, nbytes]) => nbytes);
+  const range = await openRange(url, offset, lengths, (nbytes) => writer.room(nbytes), options);
+  run.ranged = range.ranged;
+  run.etag = range.etag;
+  let [at, index] = [offset, 0];
+  for await (const bytes of range.pieces) {
+    writer.add(bytes, checked(bytes, segments[index++][0], `${url} bytes ${at}-${at + bytes.length - 1}`));
+    at += bytes.length;
+  }
+}
+
+/** The SHA-256 of bytes, which must be `need` if that is known.
+ * @param {Uint8Array} bytes @param {string | null} need @param {string} where */
+async function checked(bytes, need, where) {
+  const got = await packs.sha256(bytes);
+  if (need !== null && got !== need) throw mismatch(need, got, where);
+  return got;
 }
 
 /** @param {string} need @param {string} got @param {string} where */

@@ -7,7 +7,7 @@
 import { borrow } from "./threads.js";
 
 /** @typedef {{base: string, python: string[], prefetch?: string,
- *   shared?: Record<string, MessagePort>, threads?: MessagePort}} Start */
+ *   shared?: Record<string, MessagePort>, builtins?: MessagePort, threads?: MessagePort}} Start */
 
 /** @type {{event: string, files?: File[]}[]} */
 const waiting = [];
@@ -66,7 +66,7 @@ async function fetched(url) {
 }
 
 /** @param {Start} start */
-async function boot({ base, python, prefetch, shared = {}, threads }) {
+async function boot({ base, python, prefetch, shared = {}, builtins, threads }) {
   if (threads) borrow(threads);
   const site = (/** @type {string} */ path) => new URL(path, base);
   const build = timed("build.json", async () => (await fetched(site("build.json"))).json());
@@ -79,6 +79,7 @@ async function boot({ base, python, prefetch, shared = {}, threads }) {
     timed("shims", async () => {
       const loaded = await loadShims();
       loaded.share.reach(shared);
+      if (builtins) loaded.builtin.connect(builtins);
       // where another place may have the model, Python asks there first
       const alone = !loaded.share.names().length;
       if (prefetch && alone && usual(base)) loaded.prefetch.start(site((await build).models[0]).href, prefetch);
@@ -112,12 +113,12 @@ async function startPyodide(site) {
 }
 
 async function loadShims() {
-  const [store, locks, share, file, prefetch, webgpu, wasm, webnn, tokenizer] = await Promise.all([
+  const [store, locks, share, file, prefetch, webgpu, wasm, webnn, tokenizer, builtin] = await Promise.all([
     import("./store.js"), import("./locks.js"), import("./share.js"), import("./file.js"),
     import("./prefetch.js"), import("./webgpu.js"), import("./wasm.js"), import("./webnn.js"),
-    import("./tokenizer.js"),
+    import("./tokenizer.js"), import("./builtin_port.js"),
   ]); // prettier-ignore
-  return { store, locks, share, file, prefetch, webgpu, wasm, webnn, tokenizer };
+  return { store, locks, share, file, prefetch, webgpu, wasm, webnn, tokenizer, builtin };
 }
 
 /** Modules whose functions throw only Errors: Python cannot await what rejects with anything

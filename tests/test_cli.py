@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -22,6 +23,7 @@ from edgewise.server.app import create_app
 from edgewise.store.manifest import Manifest
 from tests.importers.tiny_bert import TINY
 from tests.serving import Server, engine_of, running, until_ready
+from tests.store.variants import with_tensors
 from tests.tiny_chat import TinyChat
 
 PATH = {"PYTHONPATH": str(Path(__file__).parents[1] / "pyapp")}
@@ -72,6 +74,27 @@ def test_pack_in_8_bits_says_what_is_lost(tmp_path: Path) -> None:
     assert told.exit_code == 0, told.output
     assert (tmp_path / "bert-int8.manifest.json").is_file()
     assert re.search(r"13 matrices in 8 bits; error of the worst: 0\.\d\d %", told.stderr)
+
+
+def test_pack_says_what_is_there_already(tmp_path: Path) -> None:
+    model = replace(TINY, hidden=192, ffn=768)
+    folder = model.write(tmp_path / "old")
+    edgewise("pack", folder, "-o", tmp_path / "packed")
+    changed = {name: array for name, array in replace(model, seed=9).weights().items()
+               if name.startswith("encoder.layer.0.")}  # fmt: skip
+    newer = with_tensors(folder, tmp_path / "new", changed)
+    (tmp_path / "store" / "objects").mkdir(parents=True)
+    told = edgewise("pack", newer, "-o", tmp_path / "packed",
+                    "--against", tmp_path / "packed" / "old.manifest.json",
+                    "--against", tmp_path / "store")  # fmt: skip
+    assert told.exit_code == 0, told.output
+    first, second = re.findall(r"(\S+ MB) of (\S+ MB) are in .*?: (\S+ MB) are left",
+                               told.stderr)  # fmt: skip
+    whole = f"{sum(array.nbytes for array in model.weights().values()) / 1e6:.1f} MB"
+    assert first[1:] == (whole, f"{sum(array.nbytes for array in changed.values()) / 1e6:.1f} MB")
+    assert second == ("0.0 MB", whole, whole)
+    refused = edgewise("pack", newer, "-o", tmp_path / "packed", "--against", folder)
+    assert (refused.exit_code, refused.stderr.split(":")[0]) == (2, "InputError")
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"not a model at all"])

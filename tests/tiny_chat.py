@@ -66,8 +66,11 @@ class TinyChat:
         return 257
 
 
-def make(folder: Path, seed: int = 5, matrices: str | None = None) -> TinyChat:
-    """Write and pack the model under `folder`; its matrices in one type if that is given."""
+def make(folder: Path, seed: int = 5, matrices: str | None = None, *, split: int = 0) -> TinyChat:
+    """Write and pack the model under `folder`.
+
+    matrices  their one type; split: how many tensors a part has, where the file is to have parts.
+    """
     tokens = [*byte_tokens(), START, END, "hi", "th"]
     types = [gguf.TokenType.NORMAL] * 256 + [gguf.TokenType.CONTROL] * 2
     types += [gguf.TokenType.NORMAL] * 2
@@ -84,8 +87,8 @@ def make(folder: Path, seed: int = 5, matrices: str | None = None) -> TinyChat:
 
     folder.mkdir(parents=True, exist_ok=True)
     model = Tiny(matrices, vocab=len(tokens), context=CONTEXT)
-    weights = model.write(folder / "tiny.gguf", seed, more=tokenizer)
-    pack(folder / "tiny.gguf", folder)
+    weights = model.write(folder / "tiny.gguf", seed, more=tokenizer, split=split)
+    pack(min(folder.glob("tiny*.gguf")), folder)
     (manifest,) = folder.glob("*.manifest.json")
     (text,) = folder.glob("*.tokenizer.json")
     return TinyChat(manifest, CPythonTokenizer(text.read_text()), model, weights)

@@ -5,7 +5,8 @@
     vendor/pyodide/   Python itself, self-hosted
     vendor/           the tokenizer and the chat templates' engine, one ES module each
     wheels/           Edgewise as a wheel, without the Wasm modules that CPython gets
-    models/           packed models: manifest, tokenizer, and the model's own file (a hard link)
+    models/           packed models: manifest, tokenizer, and the model's own file (a hard link);
+                      index.json says what each is for
     packages/         wheels that a page loads when it needs them: NumPy, onnx
     build.json        {"version", "wheel", "models": [manifest path, …],
                        "packages": {name: [{"path", "nbytes", "sha256",
@@ -65,6 +66,7 @@ def main() -> None:
     subprocess.run([sys.executable, ROOT / "tools" / "build_wasm.py"], check=True)
     wheel = build_wheel(version)
     manifests = pack_models(wheel)
+    index_models(wheel)
     sources = (
         tree(ROOT / "site", "")
         | tree(ROOT / "shims", "shims/", "*.js")
@@ -179,6 +181,18 @@ def pack_models(wheel: Path) -> list[Path]:
             made_from(packed, digest)
         manifests.append(manifest_of(model["file"]))
     return manifests
+
+
+def index_models(wheel: Path) -> None:
+    """Pack what else set-up fetched, and write the index of all; again when anything changed."""
+    tool, index = ROOT / "tools" / "site_index.py", PACKED / "index.json"
+    fetched = [name for name in tree(ROOT / ".cache" / "models", "") if not name.endswith(".part")]
+    pins = (ROOT / "models.lock.json").read_text()
+    text = "\0".join([(STAMPS / wheel.name).read_text(), pins, tool.read_text(), *fetched])
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    if not up_to_date(index, digest):
+        subprocess.run([sys.executable, tool], check=True)
+        made_from(index, digest)
 
 
 def manifest_of(file: str) -> Path:

@@ -1,4 +1,4 @@
-"""The command line: `edgewise pack | serve | chat | doctor`.
+"""The command line: `edgewise pack | serve | chat | doctor | store`.
 
 Each command only reads its options, calls the layer that does the work, and prints. An error of
 Edgewise's ends with exit code 2 and no traceback, unless EDGEWISE_DEBUG is set. Imports happen
@@ -22,8 +22,11 @@ from rich.table import Table
 from rich.text import Text
 
 from . import __version__, debug
+from .cli_hub import hub
+from .cli_store import store
 from .errors import EdgewiseError, FormatError, HostError, InputError
-from .router.place import Policy, megabytes
+from .hub.words import megabytes
+from .router.place import Policy
 
 if TYPE_CHECKING:
     import socket
@@ -73,24 +76,59 @@ def main() -> None:
     """Python AI that runs in the browser when it can and on your server when it must."""
 
 
+main.add_command(hub)
+main.add_command(store)
+
+
 @main.command()
 @click.argument("model", type=click.Path(exists=True, path_type=Path))
 @click.option("-o", "--out", type=FOLDER, required=True, help="Where the manifest goes.")
 @click.option("--quantise", type=click.Choice(["int8"]),
               help="Pack a variant with matrices in 8 bits.")  # fmt: skip
-def pack(model: Path, out: Path, quantise: Literal["int8"] | None) -> None:
-    """Write the manifest of a GGUF file, an ONNX file or a Hugging Face folder of an encoder.
+@click.option("--base", type=FILE, help="The manifest of what an adapter adapts.")
+@click.option("--against", type=click.Path(exists=True, path_type=Path), multiple=True,
+              help="A manifest or a store: say what is there already.")  # fmt: skip
+def pack(
+    model: Path,
+    out: Path,
+    quantise: Literal["int8"] | None,
+    base: Path | None,
+    against: tuple[Path, ...],
+) -> None:
+    """Write the manifest of a GGUF file, an ONNX file, a Hugging Face folder of an encoder, or of
+    a LoRA adapter as PEFT saves it, which needs --base.
 
-    The weights themselves stay as they are, unless --quantise writes a variant of them.
+    Of a model in several files, name the first. The weights themselves stay as they are, unless
+    --quantise writes a variant of them.
     """
     from .store.pack import pack as pack_model
 
-    written = pack_model(model, out, quantise)
-    OUT.print(Text(str(written)))
-    lost = _read_manifest(written).quantised
+    written = pack_model(model, out, quantise, base)
+    OUT.print(Text(str(written)), soft_wrap=True)
+    manifest = _read_manifest(written)
+    for other in against:
+        _print_shared(manifest, other)
+    lost = manifest.quantised
     if lost is not None:
         ERR.print(f"{lost.matrices} matrices in 8 bits; error of the worst: "
                   f"{lost.error_ppm / 1e4:.2f} % of its values (root mean square)")  # fmt: skip
+
+
+def _print_shared(manifest: Manifest, other: Path) -> None:
+    from .store.folder import Folder
+    from .store.shared import shared
+
+    there: set[str]
+    if not other.is_dir():
+        there = {each.hash for each in _read_manifest(other).segments if each.hash is not None}
+    elif (other / "objects").is_dir():
+        there = {*asyncio.run(Folder(other).list())}
+    else:
+        raise InputError("--against", got=f"the folder {other}", need="a manifest or a store")
+    found = shared(manifest, there)
+    ERR.print(f"{megabytes(found.shared_nbytes)} of {megabytes(found.nbytes)} are in {other}: "
+              f"{megabytes(found.nbytes - found.shared_nbytes)} are left to fetch",
+              soft_wrap=True)  # fmt: skip
 
 
 @main.command()

@@ -41,13 +41,15 @@ class Tiny:
     context: int = 64
 
     def write(
-        self, path: Path, seed: int, more: Callable[[gguf.GGUFWriter], None] | None = None
-    ) -> dict[str, Array]:
+        self, path: Path, seed: int, more: Callable[[gguf.GGUFWriter], None] | None = None,
+        *, split: int = 0,
+    ) -> dict[str, Array]:  # fmt: skip
         """Write random weights to a GGUF file; returns their dequantised values by name.
 
-        more  adds metadata, such as a tokenizer.
+        more   adds metadata, such as a tokenizer.
+        split  tensors of a part, where the model is to have parts.
         """
-        writer = gguf.GGUFWriter(path, "llama")
+        writer = gguf.GGUFWriter(path, "llama", split_max_tensors=split)
         writer.add_block_count(self.layers)
         writer.add_context_length(self.context)
         writer.add_embedding_length(self.hidden)

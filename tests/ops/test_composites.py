@@ -290,6 +290,23 @@ def test_quantized_linear(seed: int, activation: str) -> None:
 
 
 @SEEDS
+@pytest.mark.parametrize("paired", [0, 4])
+def test_low_rank(seed: int, paired: int) -> None:
+    rng = np.random.default_rng(seed)
+    y, x = (rng.normal(size=(3, width)).astype(np.float32) for width in (8, 5))
+    down = rng.normal(size=(5, 5)).astype(np.float32)
+    ups = [rng.normal(size=(8, rank)).astype(np.float32) for rank in (2, 3)]
+    up = np.concatenate([each.ravel() for each in ups])
+    weights = np.array([0.5, -1, 7], np.float32)
+    case = Case(y=y, x=x, down=down, up=up, weights=weights)
+    (got,) = case.run("low_rank", ranks=(2, 3, 0), scales=(2.0, 0.25, 1.0), paired=paired)
+    added = 1.0 * (x @ down[:2].T) @ ups[0].T - 0.25 * (x @ down[2:].T) @ ups[1].T
+    if paired:  # halves of a head of four: 0 1 | 2 3 stand as 0 2, 1 3
+        added = added[:, [0, 2, 1, 3, 4, 6, 5, 7]]
+    _close(got, y + added)
+
+
+@SEEDS
 def test_mark_seen(seed: int) -> None:
     rng = np.random.default_rng(seed)
     seen = rng.integers(0, 2, 17).astype(np.uint32)

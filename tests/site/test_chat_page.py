@@ -13,6 +13,7 @@ import pytest
 from chat import ChatPage
 from edgewise.errors import DownloadError, NoDeviceError, ServerError
 from edgewise.host.base import Device, Target, Tokenizer
+from edgewise.host.builtins import NoBuiltins
 from edgewise.store.base import Estimate, ObjectStore
 from settings import Settings
 from view import Update, View
@@ -28,6 +29,7 @@ class ScriptedHost:
 
     name = "scripted"
     store: ObjectStore
+    builtins = NoBuiltins()
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()

@@ -17,6 +17,7 @@ from edgewise.store.manifest import Manifest
 from edgewise.store.pack import manifest_from_header, pack, tokenizer_text
 from tests.importers.tiny import Tiny
 from tests.store.models import digest
+from tests.tiny_chat import make
 
 
 def tokenizer(writer: gguf.GGUFWriter) -> None:
@@ -143,7 +144,7 @@ def test_a_header_longer_than_what_is_read_first(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = pack(model, tmp_path / "a").read_bytes()
-    monkeypatch.setattr("edgewise.store.pack.HEADER_NBYTES", 8)
+    monkeypatch.setattr("edgewise.store.gguf_files.HEADER_NBYTES", 8)
     assert pack(model, tmp_path / "b").read_bytes() == whole
 
 
@@ -178,6 +179,7 @@ def test_by_url_without_a_pack(model: Path, tmp_path: Path) -> None:
         ("Qwen-7B.gguf", "qwen-7b"),
         ("Q4_0.gguf", "q4_0"),
         ("..gguf", "model"),
+        ("Big-Q8_0-00001-of-00003.gguf", "big"),
     ],
 )
 def test_names(model: Path, name: str, expected: str) -> None:
@@ -218,4 +220,33 @@ def test_bad_files(
     model.write_bytes(damage(model.read_bytes()))
     with pytest.raises(error, match=says):
         pack(model, tmp_path / "out")
+    assert not (tmp_path / "out").exists(), "something was written"
+
+
+def test_parts_count_as_one_and_share_with_the_whole(tmp_path: Path) -> None:
+    whole = read(make(tmp_path / "whole").manifest)
+    parts = read(make(tmp_path / "parts", split=7).manifest)
+    assert [file.url for file in parts.files] == [
+        f"tiny-0000{index}-of-00003.gguf" for index in (1, 2, 3)
+    ]
+    assert (parts.name, parts.config, parts.demands) == (whole.name, whole.config, whole.demands)
+    for name in whole.tensors:
+        assert parts.segments_of(name).segments == whole.segments_of(name).segments
+    joined = b"".join((tmp_path / "parts" / file.url).read_bytes() for file in parts.files)
+    for offset, segment in zip(parts.offsets, parts.segments, strict=True):
+        assert segment.hash == digest(joined[offset : offset + segment.nbytes])
+
+
+@pytest.mark.parametrize("wrong", ["missing", "another", "repeated"])
+def test_parts_that_do_not_belong_together(tmp_path: Path, wrong: str) -> None:
+    folder = make(tmp_path / "parts", split=7).manifest.parent
+    last = folder / "tiny-00003-of-00003.gguf"
+    last.unlink()
+    if wrong == "another":
+        last.write_bytes((folder / "tiny-00002-of-00003.gguf").read_bytes())
+    if wrong == "repeated":
+        make(tmp_path / "whole")
+        last.write_bytes((tmp_path / "whole" / "tiny.gguf").read_bytes())
+    with pytest.raises(FormatError, match="tiny-00003-of-00003"):
+        pack(folder / "tiny-00001-of-00003.gguf", tmp_path / "out")
     assert not (tmp_path / "out").exists(), "something was written"

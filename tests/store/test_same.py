@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ import gguf
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
+from safetensors.numpy import load_file
 
 from e2e.server import SiteServer
 from edgewise.formats import gguf as gguf_format
@@ -31,6 +31,7 @@ from edgewise.tasks.onnx import open_model
 from tests.importers import onnx_bert
 from tests.importers.tiny_bert import TinyBert
 from tests.store.models import digest
+from tests.store.variants import sharded, with_tensors
 
 TINY = TinyBert(vocab=300, hidden=256, layers=3, heads=4, ffn=1024)
 #: Of one type, the names in GGUF and in ONNX; safetensors has its letters in upper case.
@@ -72,21 +73,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
     root.mkdir()
     with SiteServer(root) as server:
         yield Site(server, tmp_path / "store")
-
-
-def sharded(folder: Path, to: Path, count: int) -> Path:
-    """The same model, its tensors dealt to `count` files as transformers saves them."""
-    from safetensors.numpy import load_file, save_file
-
-    shutil.copytree(folder, to, ignore=shutil.ignore_patterns("*.safetensors"))
-    tensors = load_file(folder / "model.safetensors")
-    files = [f"model-{index + 1:05}-of-{count:05}.safetensors" for index in range(count)]
-    mapped = {name: files[index % count] for index, name in enumerate(tensors)}
-    for file in files:
-        save_file({n: t for n, t in tensors.items() if mapped[n] == file}, to / file)
-    index = {"metadata": {"total_size": 0}, "weight_map": mapped}
-    (to / "model.safetensors.index.json").write_text(json.dumps(index))
-    return to
 
 
 def hidden(site: Site, url: str, text: str = "the cat sat") -> Any:
@@ -132,13 +118,9 @@ def test_the_real_model_as_onnx_and_as_safetensors(
     site: Site, minilm_folder: Path, tmp_path: Path
 ) -> None:
     """all-MiniLM-L6-v2 in float16: 45 MB once."""
-    from safetensors.numpy import load_file, save_file
-
-    half = shutil.copytree(minilm_folder, tmp_path / "half")
-    (half / "model.safetensors").unlink()
     tensors = load_file(minilm_folder / "model.safetensors")
-    halved = {n: t.astype("float16") if t.dtype == "float32" else t for n, t in tensors.items()}
-    save_file(halved, half / "model.safetensors")
+    halved = {n: t.astype("float16") for n, t in tensors.items() if t.dtype == "float32"}
+    half = with_tensors(minilm_folder, tmp_path / "half", halved)
     model = onnx_bert.save(onnx_bert.of_minilm(minilm_folder), tmp_path / "in/minilm.onnx",
                            inside=False)  # fmt: skip
     graph, plain = site.pack(model, "onnx"), site.pack(half, "st")
@@ -158,7 +140,7 @@ def test_a_new_version_costs_the_layer_that_changed(site: Site, tmp_path: Path) 
     first = TINY.write(tmp_path / "v1.0", "float16")
     changed = replace(TINY, seed=2).weights()
     layer = {n: a.astype("float16") for n, a in changed.items() if n.startswith("encoder.layer.2.")}
-    second = _with(first, tmp_path / "v1.1", layer)
+    second = with_tensors(first, tmp_path / "v1.1", layer)
     old, new = site.pack(first, "1.0"), site.pack(second, "1.1")
     site.fetch(old)
     sent = site.fetch(new)
@@ -166,16 +148,6 @@ def test_a_new_version_costs_the_layer_that_changed(site: Site, tmp_path: Path) 
     need = sum(ref.nbytes for name, ref in manifest.tensors.items() if name in names)
     assert sent * manifest.file.nbytes == need
     assert not np.array_equal(hidden(site, old), hidden(site, new))
-
-
-def _with(folder: Path, to: Path, tensors: dict[str, Any]) -> Path:
-    """A copy of a model, some of its tensors replaced."""
-    from safetensors.numpy import load_file, save_file
-
-    shutil.copytree(folder, to)
-    weights = to / "model.safetensors"
-    save_file(load_file(weights) | tensors, weights)
-    return to
 
 
 def test_shards_share_with_the_whole_and_run(site: Site, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from edgewise.targets.wasm.compile import compile_plan
 from tests.targets.wasm import Devices, run_all
 
 M, N, K = 13, 21, 600
-GROUP, STEPS = 256, 127  # columns of x that share a range; steps from its low to its high end
+GROUP, STEPS = 128, 127  # columns of x that share a range; steps from its low to its high end
 ROUNDING = 1e-5  # of the largest output: float32 sums of a few terms
 
 
@@ -44,6 +44,7 @@ def paired(codes: Any) -> Any:
     sizes = np.resize([64, 65, 64, 65, 65, 64, 65, 64], codes.shape)
     made = (np.where(codes < 0, -1, 1) * sizes).astype("i1")
     made[0], made[1] = sizes[0], -sizes[0]
+    made[2] = np.where(np.arange(K) % 2, -127, 127)  # more together, but of both signs
     made[16:] = codes[16:]
     return made
 
@@ -54,6 +55,7 @@ def test_off_by_half_a_step_of_x_at_most(devices: Devices, pairs: bool) -> None:
     if pairs:
         codes = paired(codes)
         x[6] = np.where(np.arange(K) % GROUP == 0, -1, 1)  # the largest code nearly everywhere
+        x[7] = np.where(np.arange(K) % 2, -1, 1)
     x[3], x[4, 7], x[5] = 2.5, np.nan, 0  # a row without a range, one without a number, zeros
     graph = layer({"codes": {"data": codes.tobytes()}, "scale": {"data": scale.tobytes()}})
     weight = codes.astype("f8") * scale

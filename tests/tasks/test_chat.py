@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -177,7 +185,7 @@ def test_without_a_server_the_failure_itself_is_raised(
 class Dying(ReferenceExecutable):
     """An executable that loses its device after two tokens, every time."""
 
-    async def generate(self, request: GenerateRequest) -> AsyncIterator[list[int]]:
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[list[int], None]:
         async for batch in super().generate(replace(request, max_new_tokens=2)):
             yield batch
         raise DeviceLostError("the test GPU", got="nothing")

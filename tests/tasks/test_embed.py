@@ -201,13 +201,13 @@ def test_minilm(host: CPythonHost, minilm_model: str, target: Target) -> None:
 def test_minilm_in_8_bits(host: CPythonHost, int8_model: str) -> None:
     """Cosines with the vectors of float32, where activations are rounded too.
 
-    Measured: 0.9854 at least, 0.9966 in the mean; 0.9964 and 0.9993 where weights alone are rounded
+    Measured: 0.9921 at least, 0.9979 in the mean; 0.9965 and 0.9993 where weights alone are rounded
     (on WebGPU, the reference). The texts are hard ones: many languages, an empty one, symbols.
     """
     found = asyncio.run(embed(ORACLE["texts"], model=int8_model, target="wasm", host=host))
     cosines = (np.asarray(found) * VECTORS).sum(axis=1)
     assert cosines.min() > 0.98
-    assert cosines.mean() > 0.996
+    assert cosines.mean() > 0.997
 
 
 def test_sync(tiny_model: str, host: CPythonHost, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,14 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from e2e.model_hub import ModelHub
 from e2e.server import SiteServer
-from edgewise.errors import DownloadError, InputError
+from edgewise.errors import DownloadError, FormatError, InputError, UnsupportedError
 from edgewise.host.cpython import CPythonHost
 from edgewise.store.manifest import Manifest
+from edgewise.store.pack import pack
 from edgewise.tasks.chat import Chat
+from edgewise.tasks.embed import embed
+from tests.importers.tiny_bert import TinyBert
 from tests.store.models import digest
 from tests.tiny_chat import TinyChat, make
 
@@ -169,3 +173,50 @@ def test_a_manifest_on_a_hub(hub: ModelHub, host: CPythonHost, tiny: TinyChat) -
     hub.add("org/packed", weights, files)
     address = f"{hub.url}/org/packed/resolve/main/{tiny.manifest.name}?download=true"
     assert answer(host, address) == tiny.greedy(tiny.prompt(HELLO), N)
+
+
+BERT = TinyBert(vocab=300, hidden=96, layers=2, ffn=192)
+
+
+def repository(hub: ModelHub, name: str, folder: Path, *, large: str = "model.safetensors") -> str:
+    """A folder on the hub; its address."""
+    files = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*")
+             if p.is_file()}  # fmt: skip
+    hub.add(name, {large: files.pop(large)} if large in files else {}, files)
+    return f"{hub.url}/{name}/resolve/main/"
+
+
+def vectors(host: CPythonHost, address: str) -> Any:
+    return asyncio.run(embed(["the cat sat"], model=address, target="reference", host=host))
+
+
+def test_an_encoders_repository(hub: ModelHub, host: CPythonHost, tmp_path: Path) -> None:
+    folder = BERT.write(tmp_path / "tiny", "float16")
+    wanted = vectors(CPythonHost(tmp_path / "packed"), str(pack(folder, tmp_path / "out")))
+    address = repository(hub, "org/Tiny.Bert", folder)
+    np.testing.assert_array_equal(vectors(host, address), wanted)
+    whole = sum(tensor.nbytes for tensor in kept(host, address).tensors.values())
+    assert hub.sent() >= whole
+    assert kept(host, address).name == "tiny.bert"
+    # the same weights under another name, with other documents: their header alone
+    (folder / "README.md").write_text("another card")
+    other = repository(hub, "org/copy", folder)
+    for name in (other, f"{other}model.safetensors", address):
+        hub.network.log.clear()
+        np.testing.assert_array_equal(vectors(host, name), wanted)
+        assert 0 < hub.sent() < 0.05 * whole
+        assert hub.sent() == min(t.offset for t in kept(host, name).tensors.values())
+
+
+def test_repositories_that_are_no_model(hub: ModelHub, host: CPythonHost, tmp_path: Path) -> None:
+    folder = BERT.write(tmp_path / "tiny")
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(FormatError, match=r"tokenizer\.json"):
+        vectors(host, repository(hub, "org/mute", folder))
+    (folder / "config.json").write_text(" " * (1 << 20) + "{}")
+    with pytest.raises(UnsupportedError, match="1048578 bytes"):
+        vectors(host, repository(hub, "org/long", folder))
+    hub.add("org/pickle", {"pytorch_model.bin": b"x"})
+    with pytest.raises(InputError, match="no weights"):
+        vectors(host, f"{hub.url}/org/pickle/resolve/main/")
+    assert hub.sent() == 0

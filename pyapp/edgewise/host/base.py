@@ -7,7 +7,7 @@ weight file do not pass through these protocols: a device takes them from the st
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
@@ -16,6 +16,7 @@ from ..store.huggingface import Head
 from ..store.progress import Progress
 from ..store.share import Ladder
 from ..targets.device import DeviceFacts
+from .builtins import Builtins
 
 T = TypeVar("T")
 Target = Literal["webgpu", "wasm", "reference", "webnn"]
@@ -121,8 +122,11 @@ class Executable(Protocol):
         """Run one program with these values for its symbols."""
         ...
 
-    def generate(self, request: GenerateRequest) -> AsyncIterator[list[int]]:
-        """Read and decode; yields batches of new ids, a stop id being the last if it came."""
+    def generate(self, request: GenerateRequest) -> AsyncGenerator[list[int], None]:
+        """Read and decode; yields batches of new ids, a stop id being the last if it came.
+
+        Closing it ends the steps in flight; the next one may begin when it is closed.
+        """
         ...
 
     def cancel(self) -> None:
@@ -175,6 +179,11 @@ class Host(Protocol):
     @property
     def store(self) -> ObjectStore:
         """Where this machine keeps objects and documents."""
+        ...
+
+    @property
+    def builtins(self) -> Builtins:
+        """The models that this machine's browser has by itself."""
         ...
 
     @property

@@ -22,6 +22,7 @@ from ..store.share import Ladder, Own
 from .answers import cannot_wait, lacking, missing_object, refusal, unreachable
 from .base import Device, T, Target
 from .best import best_device
+from .builtins import NoBuiltins
 from .files import FileStore, is_remote, local_path, read_range
 from .segments import digest
 from .template import render
@@ -73,6 +74,7 @@ class CPythonHost:
     """See the module. `store` defaults to the user's own (`default_store`)."""
 
     name = "cpython"
+    builtins = NoBuiltins()
 
     def __init__(self, store: Path | None = None) -> None:
         self.store = FileStore(store or default_store())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -265,7 +265,7 @@ class NativeExecutable:
             self._encode(encoder, self._programs[program], bindings, 0)
             self._device.queue.submit([encoder.finish()])
 
-    async def generate(self, request: GenerateRequest) -> AsyncIterator[list[int]]:
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[list[int], None]:
         """New tokens in batches; ends with a stop token, the count asked for, or `cancel`."""
         self._cancelled = False
         past, pending = request.past, deque[tuple[Any, int]]()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from importlib.util import find_spec
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -151,7 +151,7 @@ class ReferenceExecutable:
             made = self._outputs[output]
             self._inputs[name] = made + self._inputs[name][len(made) :]
 
-    async def generate(self, request: GenerateRequest) -> AsyncIterator[list[int]]:
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[list[int], None]:
         """New tokens, one at a time: on this device nothing is gained by more in flight."""
         self._cancelled = False
         past, most = request.past, self._graph.symbols["seq"]

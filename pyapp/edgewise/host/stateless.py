@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from ..errors import UnsupportedError
 from .base import GenerateRequest
@@ -17,7 +17,7 @@ class Stateless:
         """There are no states. Raises UnsupportedError."""
         raise self._refusal(f"state {name!r}")
 
-    def generate(self, request: GenerateRequest) -> AsyncIterator[list[int]]:
+    def generate(self, request: GenerateRequest) -> AsyncGenerator[list[int], None]:
         """There is no decode loop. Raises UnsupportedError."""
         raise self._refusal("generate")
 

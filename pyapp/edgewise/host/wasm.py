@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -286,7 +286,7 @@ class WasmExecutable:
                 self._device.write(address, struct.pack("<I", number.of(known) & 0xFFFFFFFF))
             self._device.run(program.address, program.n)
 
-    async def generate(self, request: GenerateRequest) -> AsyncIterator[list[int]]:
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[list[int], None]:
         """New tokens in batches; ends with a stop token, the count asked for, or `cancel`."""
         self._cancelled = False
         past, chunk = request.past, self.plan.symbols["seq"]

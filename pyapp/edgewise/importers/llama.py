@@ -18,6 +18,7 @@ from ..dtypes import DType
 from ..formats.blocks import BLOCKS
 from ..graph.builder import GraphBuilder
 from ..graph.graph import Graph, Part, Source, Value
+from .adapters import NONE, WEIGHTS, Adapters
 from .llama_config import FLOAT_TYPES, LlamaConfig, check_tensors, config_from_gguf, parse_config
 from .tensors import Tensor
 
@@ -37,6 +38,7 @@ def build(
     max_context: int = 2048,
     activation: DType = F32,
     kv: DType | None = None,
+    adapters: Adapters = NONE,
 ) -> Graph:
     """The graph of a llama model.
 
@@ -44,16 +46,18 @@ def build(
     tensors     type and shape of every tensor of the model file, by name.
     activation  data type between the matrices of a layer; `kv` that of the cache, the same unless
                 given.
+    adapters    what may be added to its matrices; their tensors are in `tensors` too.
 
     Inputs      tokens int32 [seq], bias f32 [vocab] added to the logits, settings f32 [5] of
-                `sample` (temperature, top_k, top_p, repetition penalty, a uniform number).
+                `sample` (temperature, top_k, top_p, repetition penalty, a uniform number); with
+                adapters also `adapters` f32, the weight of each.
     States      kN, vN [max_context, kv_heads, head_dim] of layer N, seen uint32 [vocab].
     Symbols     seq, 1 to max_seq tokens; past, tokens in the cache before them. Both bounds are
                 lowered to the model's own context.
     Outputs     token int32 [1], logits f32 [1, vocab] of the last position.
     Raises      as `config_from_gguf`.
     """
-    model = _Llama(parse_config(config), tensors, max_seq, max_context, activation, kv)
+    model = _Llama(parse_config(config), tensors, max_seq, max_context, activation, kv, adapters)
     return model.graph()
 
 
@@ -68,14 +72,17 @@ class _Llama:
         max_context: int,
         activation: DType,
         kv: DType | None,
+        adapters: Adapters,
     ) -> None:
-        check_tensors(config, tensors)
+        check_tensors(config, {n: t for n, t in tensors.items() if n not in adapters.tensors})
         self.config, self.tensors, self.activation = config, tensors, activation
         self.max_context = min(max_context, config.context)
-        self.b = GraphBuilder("llama")
-        self.seq: Dim = self.b.symbol("seq", min(max_seq, self.max_context))
-        self.past: Dim = self.b.symbol("past", self.max_context)
+        self.b = b = GraphBuilder("llama")
+        self.seq: Dim = b.symbol("seq", min(max_seq, self.max_context))
+        self.past: Dim = b.symbol("past", self.max_context)
         self.kv = kv or activation
+        self.stacks = adapters.stacks
+        self.weights = b.input(WEIGHTS, F32, (adapters.count,)) if self.stacks else None
 
     def graph(self) -> Graph:
         b, config = self.b, self.config
@@ -108,7 +115,7 @@ class _Llama:
         h = self.norm(f"{blk}.attn_norm.weight", x)
         q, k, v = (
             b.reshape(
-                self.product(h, self.matrix(f"{blk}.attn_{name}.weight"), self.activation),
+                self.linear(h, f"{blk}.attn_{name}.weight", self.activation, turned=name != "v"),
                 new_shape=(self.seq, heads, config.head_dim),
             )
             for name, heads in (("q", config.heads), ("k", config.kv_heads), ("v", config.kv_heads))
@@ -121,20 +128,17 @@ class _Llama:
             self.rotary(q), keys, values, past=self.past, scale=config.head_dim**-0.5
         )
         flat = b.reshape(mixed, new_shape=(self.seq, config.heads * config.head_dim))
-        out: Value = b.add(x, self.product(flat, self.matrix(f"{blk}.attn_output.weight"), F32))
-        return out
+        return self.linear(flat, f"{blk}.attn_output.weight", F32, residual=x)
 
     def feed_forward(self, index: int, x: Value) -> Value:
         """x [seq, hidden] plus its SwiGLU layer."""
         blk = f"blk.{index}"
         h = self.norm(f"{blk}.ffn_norm.weight", x)
         gate, up = (
-            self.product(h, self.matrix(f"{blk}.ffn_{name}.weight"), self.activation)
-            for name in ("gate", "up")
+            self.linear(h, f"{blk}.ffn_{name}.weight", self.activation) for name in ("gate", "up")
         )
         both = self.b.swiglu(gate, up)
-        out: Value = self.b.add(x, self.product(both, self.matrix(f"{blk}.ffn_down.weight"), F32))
-        return out
+        return self.linear(both, f"{blk}.ffn_down.weight", F32, residual=x)
 
     def norm(self, name: str, x: Value) -> Value:
         weight = self.b.constant(
@@ -148,6 +152,40 @@ class _Llama:
         theta, dims = self.config.rope_theta, self.config.rope_dims
         out: Value = self.b.rotary(x, start=self.past, theta=theta, dims=dims, interleaved=True)
         return out
+
+    def linear(
+        self,
+        x: Value,
+        name: str,
+        dtype: DType,
+        *,
+        residual: Value | None = None,
+        turned: bool = False,
+    ) -> Value:
+        """x [seq, K] times the matrix [N, K] of that name and what adapters add, on `residual`.
+
+        turned  whether the matrix's rows are permuted for rotary; those of adapters are not
+        """
+        b = self.b
+        y = self.product(x, self.matrix(name), dtype)
+        if residual is not None:
+            y = b.add(residual, y)
+        if name not in self.stacks:
+            return y
+        stack = self.stacks[name]
+        down, up = (self.addition(each) for each in (stack.down, stack.up))
+        paired = self.config.head_dim if turned else 0
+        added: Value = b.low_rank(
+            y, x, down, up, self.weights, ranks=stack.ranks, scales=stack.scales, paired=paired
+        )
+        return added
+
+    def addition(self, name: str) -> Value:
+        """A tensor of adapters as it is in their files."""
+        tensor = self.tensors[name]
+        dtype = DType.FLOAT16 if tensor.type == "F16" else F32
+        source = Source(name, tensor.type, "values")
+        return self.b.constant(dtype, tuple(tensor.shape), source=source, name=name)
 
     def rows(self, matrix: Matrix, ids: Value) -> Value:
         """Rows [seq, K] of a matrix [N, K], in float32."""

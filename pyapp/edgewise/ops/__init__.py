@@ -2,6 +2,7 @@
 
 from . import (
     activation,
+    adapter,
     attention,
     convolution,
     elementwise,
@@ -21,7 +22,7 @@ from . import (
 from .base import OPS, Op
 
 __all__ = [
-    "OPS", "Op", "activation", "attention", "convolution", "elementwise", "indexing", "linear",
-    "llm", "matrix", "movement", "normalization", "pooling", "quantized", "recurrent", "reduction",
-    "resample", "sampling",
+    "OPS", "Op", "activation", "adapter", "attention", "convolution", "elementwise", "indexing",
+    "linear", "llm", "matrix", "movement", "normalization", "pooling", "quantized", "recurrent",
+    "reduction", "resample", "sampling",
 ]  # fmt: skip

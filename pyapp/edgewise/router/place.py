@@ -19,10 +19,11 @@ from ..errors import (
     QuotaError,
     RouteError,
 )
+from ..hub.words import megabytes, seconds
 from ..store.manifest import Manifest
 from ..store.runs import wanted
 from ..targets.device import DeviceFacts
-from .predict import ANSWER, Prediction, Rates, Work, predict, seconds
+from .predict import ANSWER, Prediction, Rates, Work, predict
 
 Policy = Literal["auto", "local", "server"]
 POLICIES = ("auto", "local", "server")
@@ -100,11 +101,6 @@ class Placement:
             "first_token_s": made and made.first_token_s,
             "rejected": [{"where": c.where, "reason": c.reason} for c in self.rejected],
         }
-
-
-def megabytes(nbytes: float) -> str:
-    """Bytes for people: 98362432 -> "98.4 MB"."""
-    return f"{nbytes / 1e6:.1f} MB"
 
 
 def needs(manifest: Manifest, *, context: int, max_seq: int = 512) -> Needs:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..hub.words import figure, seconds
+
 PROMPT, ANSWER = 64, 128
 
 
@@ -59,13 +61,3 @@ def predict(rates: Rates, work: Work) -> Prediction:
     load_s = work.weights / rates.loaded
     read_s = max(PROMPT * work.madds / rates.madds, token_s)
     return Prediction(1 / token_s, load_s + read_s)
-
-
-def figure(value: float) -> str:
-    """Two digits that count: 4.27 -> "4.3", 427.1 -> "427"."""
-    return f"{value:.1f}" if value < 10 else f"{value:,.0f}"
-
-
-def seconds(value: float) -> str:
-    """A duration: 0.0312 -> "31 ms", 12.3 -> "12 s"."""
-    return f"{1e3 * value:.0f} ms" if value < 1 else f"{figure(value)} s"

@@ -35,6 +35,11 @@ async def probe(host: Host, manifest: Manifest, target: Target | None = None) ->
     target  the only device that is asked for. Speed is measured where there is a choice.
     """
     room = await _room(host, manifest)
+    return Probe(await devices_of(host, target), room)
+
+
+async def devices_of(host: Host, target: Target | None = None) -> tuple[Found, ...]:
+    """What may run a language model here, or why not; `target` as in `probe`."""
     async with AsyncExitStack() as opened:
         devices: dict[str, Device] = {}
         lacking = []
@@ -50,7 +55,7 @@ async def probe(host: Host, manifest: Manifest, target: Target | None = None) ->
             found = [Found(each, device.facts) for each, device in devices.items()]
         else:
             found = [await _measured(host, device) for device in devices.values()]
-    return Probe((*found, *lacking), room)
+    return (*found, *lacking)
 
 
 async def _measured(host: Host, device: Device) -> Found:
@@ -66,7 +71,12 @@ async def _room(host: Host, manifest: Manifest) -> Room:
     known = [segment for segment in segments if segment.hash is not None]
     there = await host.store.has([segment.hash or "" for segment in known])
     stored = sum(s.nbytes for s, is_there in zip(known, there, strict=True) if is_there)
+    return Room(storage=await storage_of(host), stored=stored)
+
+
+async def storage_of(host: Host) -> int | None:
+    """Bytes that are free for the store; None where the machine does not say."""
     estimate = await host.store.estimate()
     if estimate.quota is None or estimate.usage is None:
-        return Room(stored=stored)
-    return Room(storage=max(estimate.quota - estimate.usage, 0), stored=stored)
+        return None
+    return max(estimate.quota - estimate.usage, 0)

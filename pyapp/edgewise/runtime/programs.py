@@ -18,6 +18,7 @@ from .. import debug
 from ..dtypes import DType
 from ..errors import QuotaError, UnsupportedError
 from ..importers import llama
+from ..importers.adapters import NONE, Adapters
 from ..passes import pipeline
 from ..store.base import ObjectStore
 from ..store.manifest import Manifest
@@ -48,26 +49,37 @@ class Made:
 
 
 async def plan_for(
-    store: ObjectStore, manifest: Manifest, facts: DeviceFacts, variant: Variant, max_context: int
+    store: ObjectStore,
+    manifest: Manifest,
+    facts: DeviceFacts,
+    variant: Variant,
+    max_context: int,
+    adapters: Adapters = NONE,
 ) -> Made:
-    """The plan of a model on a device.
+    """The plan of a model on a device, and of adapters whose tensors are in `manifest` too.
 
     Raises UnsupportedError for an architecture or an operator without a kernel, PlanError for
     what does not fit.
     """
-    name = _name(manifest, facts, variant, max_context)
+    name = _name(manifest, facts, variant, max_context, adapters)
     kept = await store.get_text(name) if name else None
     if kept is not None:
         return Made(kept, from_store=True)
     with debug.timed("plan", f"compile {manifest.name}"):
-        text = build_plan(manifest, facts, variant, max_context)
+        text = build_plan(manifest, facts, variant, max_context, adapters)
     if name:
         with suppress(QuotaError):  # a full disk costs the next visit time, not this its answer
             await store.put_text(name, text)
     return Made(text, from_store=False)
 
 
-def build_plan(manifest: Manifest, facts: DeviceFacts, variant: Variant, max_context: int) -> str:
+def build_plan(
+    manifest: Manifest,
+    facts: DeviceFacts,
+    variant: Variant,
+    max_context: int,
+    adapters: Adapters = NONE,
+) -> str:
     """Import, optimise and compile; see `plan_for`."""
     build = IMPORTERS.get(manifest.architecture)
     if build is None:
@@ -77,8 +89,9 @@ def build_plan(manifest: Manifest, facts: DeviceFacts, variant: Variant, max_con
             need=f"one of {', '.join(IMPORTERS)}",
         )
     graph = build(
-        manifest.config, manifest.tensors, max_context=max_context, activation=variant.activation
-    )
+        manifest.config, manifest.tensors, max_context=max_context, activation=variant.activation,
+        adapters=adapters,
+    )  # fmt: skip
     graph, notes = pipeline.run(
         graph, debug.level(), lambda text: debug.say(debug.TIMINGS, "passes", text)
     )
@@ -87,7 +100,13 @@ def build_plan(manifest: Manifest, facts: DeviceFacts, variant: Variant, max_con
     return compile_for(graph, manifest.tensors, facts, variant.features, DECODER).text
 
 
-def _name(manifest: Manifest, facts: DeviceFacts, variant: Variant, max_context: int) -> str | None:
+def _name(
+    manifest: Manifest,
+    facts: DeviceFacts,
+    variant: Variant,
+    max_context: int,
+    adapters: Adapters,
+) -> str | None:
     build = package_digest()
     if build is None:
         return None
@@ -102,6 +121,7 @@ def _name(manifest: Manifest, facts: DeviceFacts, variant: Variant, max_context:
         "features": sorted(facts.features) if facts.target == "wasm" else None,
         "variant": str(variant),
         "context": max_context,
+        "adapters": {name: [each.ranks, each.scales] for name, each in adapters.stacks.items()},
     }
     digest = sha256(json.dumps(follows).encode()).hexdigest()
     return f"plan {digest} {manifest.name}"  # the name says whose it is: see store.records

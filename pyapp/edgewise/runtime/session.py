@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -22,10 +22,13 @@ from ..errors import (
     StoreError,
 )
 from ..host.base import Device, Executable, GenerateRequest, Host, Target, WeightFile
+from ..importers.adapters import WEIGHTS
 from ..store import progress as store_progress
 from ..store.download import download
 from ..store.manifest import Manifest
 from ..targets.device import DeviceFacts
+from .adapters import Adapted
+from .context import Context, Weights
 from .programs import Variant, plan_for
 from .variant import Choice, Precision, choose
 
@@ -76,7 +79,7 @@ class Session:
     def __init__(
         self,
         host: Host,
-        manifest: Manifest,
+        model: Adapted,
         target: Target | None,
         max_context: int,
         device: Device,
@@ -85,10 +88,12 @@ class Session:
         report: Report,
     ) -> None:
         self.report = report
-        self._host, self._manifest, self._target = host, manifest, target
+        self._host, self._model, self._target = host, model, target
         self._max_context = max_context
         self._device, self._executable, self._plan = device, executable, plan
-        self._tokens: list[int] = []  # those whose keys and values the state holds
+        self._context = Context()
+        self._weights = model.weights(None)
+        self._stopped = False
 
     @classmethod
     async def open(
@@ -99,33 +104,51 @@ class Session:
         target: Target | None = None,
         precision: Precision = "auto",
         max_context: int = 2048,
+        adapters: Mapping[str, Manifest] | None = None,
         on_progress: Callable[[Progress], None] = lambda progress: None,
     ) -> Session:
         """Bring a model onto this machine's device for `target`, or its best one.
 
-        URLs in `manifest` are absolute.
+        URLs in manifests are absolute. `adapters` are those that `set_adapter` may name later: all
+        of them are brought, none is in use. Without any, the plan is that of the model alone.
 
-        Raises NoDeviceError, UnsupportedError, PlanError before any weight is downloaded;
-        QuotaError, DownloadError, HashMismatchError, StoreError; DeviceLostError.
+        Raises InputError for an adapter of another base; NoDeviceError, UnsupportedError, PlanError
+        before any weight is downloaded; QuotaError, DownloadError, HashMismatchError,
+        StoreError; DeviceLostError.
         """
         max_context = min(max_context, manifest.demands.context)
+        model = Adapted(manifest, adapters or {})
         device = await host.open_device(target)
         try:
             on_progress(Progress("check", 0, 0, 0.0, None))
             choice = await choose(host.store, device, precision)
             on_progress(Progress("compile", 0, 0, 0.0, None))
             start = host.clock()
-            made = await plan_for(host.store, manifest, device.facts, choice.variant, max_context)
+            made = await plan_for(
+                host.store, model.manifest, device.facts, choice.variant, max_context,
+                model.adapters,
+            )  # fmt: skip
             plan_ms = host.clock() - start
-            manifest = await fetch(host, manifest, on_progress)
+            model = await _fetch_all(host, model, on_progress)
             start = host.clock()
-            executable = await _load(host, manifest, device, made.plan, on_progress)
+            executable = await _load(host, model, device, made.plan, on_progress)
         except BaseException:
             await device.close()
             raise
         report = _report(device, choice, plan_ms, made.from_store, host.clock() - start, executable)
         debug.say(debug.TIMINGS, "session", str(report))
-        return cls(host, manifest, target, max_context, device, executable, made.plan, report)
+        return cls(host, model, target, max_context, device, executable, made.plan, report)
+
+    def set_adapter(self, adapter: str | Mapping[str, float] | None) -> None:
+        """Use an adapter, several with a weight each, or none, from the next token on.
+
+        The base stays as it is: y = W x + Σ weight · scale · B (A x). In the middle of an answer,
+        tokens that were read keep the keys and values that they got; the next answer reads anew
+        what was read with another adapter.
+
+        Raises InputError for a name that the session was not opened with.
+        """
+        self._weights = self._model.weights(adapter)
 
     async def generate(
         self,
@@ -145,29 +168,35 @@ class Session:
         count = min(max_new_tokens, room)
         uniforms = _uniforms(sampling, count)
         made: list[int] = []
-        lost = False
+        lost = self._stopped = False
+        self._context.begin(self._weights)
         while True:
+            weights = self._weights
             try:
                 request = await self._request(
                     [*prompt, *made], uniforms[len(made) :], stop_ids, sampling
                 )
-                async with aclosing(_generating(self._executable, request)) as batches:
+                async with aclosing(self._executable.generate(request)) as batches:
                     async for batch in batches:
                         made += batch
                         # The last token was made, not read: its keys are not in the state.
-                        self._tokens = [*prompt, *made[:-1]]
+                        self._context.grow([*prompt, *made[:-1]], weights)
                         yield batch
-                return
+                        if self._weights != weights:
+                            break  # the steps in flight had the old ones: the next are made anew
+                    else:
+                        return
             except DeviceLostError:
                 if lost:
                     raise
                 lost = True
                 await self._rebuild()
-                if len(made) == count or (made and made[-1] in stop_ids):
-                    return
+            if self._stopped or len(made) == count or (made and made[-1] in stop_ids):
+                return
 
     def cancel(self) -> None:
         """The running `generate` ends after the steps in flight."""
+        self._stopped = True
         self._executable.cancel()
 
     async def close(self) -> None:
@@ -177,7 +206,7 @@ class Session:
 
     def _check(self, prompt: Sequence[int], max_new_tokens: int) -> int:
         """Tokens that fit after the prompt."""
-        vocab = int(str(self._manifest.config["vocab"]))
+        vocab = int(str(self._model.base.config["vocab"]))
         if not prompt:
             raise EmptyPromptError("an empty prompt", need="at least one token")
         if max_new_tokens < 1:
@@ -203,8 +232,8 @@ class Session:
         sampling: Sampling,
     ) -> GenerateRequest:
         """What the executor is to read and make, with the sampler's inputs written."""
-        past = _common(self._tokens, prompt[:-1])  # at least one token is read, for its logits
-        self._tokens = prompt[:past]
+        past = self._context.share(prompt[:-1])  # at least one token is read, for its logits
+        await self._write_weights(self._weights)
         await self._executable.write(
             "settings",
             struct.pack(
@@ -230,29 +259,33 @@ class Session:
             in_flight=1 if slow else 16,
         )
 
+    async def _write_weights(self, weights: Weights) -> None:
+        if weights:
+            await self._executable.write(WEIGHTS, struct.pack(f"<{len(weights)}f", *weights))
+
     def _seen(self, tokens: Sequence[int]) -> bytes:
         """The sampler's state: a one for each token that occurred."""
-        flags = bytearray(4 * int(str(self._manifest.config["vocab"])))
+        flags = bytearray(4 * int(str(self._model.base.config["vocab"])))
         for token in tokens:
             flags[4 * token] = 1
         return bytes(flags)
 
     async def _rebuild(self) -> None:
-        """A new device with the same plan; the state is empty again."""
+        """A new device with the same plan; what was read with other adapters is read again so."""
         debug.say(debug.TIMINGS, "session", "device lost: rebuilding")
         self._device = await self._host.open_device(self._target)
         self._executable = await _load(
-            self._host, self._manifest, self._device, self._plan, lambda progress: None
+            self._host, self._model, self._device, self._plan, lambda progress: None
         )
-        self._tokens = []
         self.report = replace(self.report, facts=self._device.facts)
-
-
-async def _generating(
-    executable: Executable, request: GenerateRequest
-) -> AsyncGenerator[list[int], None]:
-    async for batch in executable.generate(request):
-        yield batch
+        earlier, self._context = self._context.earlier(self._weights), Context()
+        for weights, tokens in earlier:
+            await self._write_weights(weights)
+            past = len(self._context.tokens)
+            request = GenerateRequest(tuple(tokens), past, 1, frozenset(), (0.0,), 1, 1)
+            async with aclosing(self._executable.generate(request)) as batches:
+                async for _ in batches:
+                    self._context.grow([*self._context.tokens, *tokens], weights)
 
 
 async def fetch(
@@ -271,9 +304,18 @@ async def fetch(
     return manifest
 
 
+async def _fetch_all(
+    host: Host, model: Adapted, on_progress: Callable[[Progress], None]
+) -> Adapted:
+    """Download the base, then what is used beside it. Raises InputError as `Adapted` does."""
+    base = await fetch(host, model.base, on_progress)
+    parts = {name: await fetch(host, part, on_progress) for name, part in model.parts.items()}
+    return Adapted(base, parts)
+
+
 async def _load(
     host: Host,
-    manifest: Manifest,
+    model: Adapted,
     device: Device,
     plan: str,
     on_progress: Callable[[Progress], None],
@@ -283,13 +325,13 @@ async def _load(
     while True:
         try:
             return await device.load(
-                plan, WeightFile(manifest.segments), _loading(host, on_progress)
+                plan, WeightFile(model.manifest.segments), _loading(host, on_progress)
             )
         except StoreError as error:  # the store dropped it when it was read
             if error.need in damaged:
                 raise
             damaged.add(error.need)
-            await fetch(host, manifest, on_progress)
+            await _fetch_all(host, model, on_progress)
 
 
 def _loading(host: Host, on_progress: Callable[[Progress], None]) -> Callable[[int, int], None]:
@@ -327,10 +369,3 @@ def _uniforms(sampling: Sampling, count: int) -> tuple[float, ...]:
         return (0.0,) * count
     rng = random.Random(sampling.seed)
     return tuple(rng.random() for _ in range(count))
-
-
-def _common(a: Sequence[int], b: Sequence[int]) -> int:
-    """The length of the common beginning."""
-    return next(
-        (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
-    )

@@ -1,8 +1,8 @@
 """What a store can do, for those who fill and read one: the same in a browser and in CPython.
 
-Object bytes do not pass through here: in the browser they go from the network to Cache Storage
-and from there to the device without entering Python. `folder.Folder` and `host/browser/`
-implement it.
+Object bytes do not pass through here but to export and import: in the browser they go from the
+network to Cache Storage and from there to the device without entering Python. `folder.Folder` and
+`host/browser/` implement it.
 """
 
 from __future__ import annotations
@@ -80,6 +80,18 @@ class ObjectStore(Protocol):
 
     async def remove(self, hash: str) -> bool:
         """Deletes an object; False when it was not there."""
+        ...
+
+    async def remove_all(self, hashes: Sequence[str]) -> int:
+        """Deletes objects, sooner than one by one; how many were there."""
+        ...
+
+    async def read(self, hash: str) -> bytes | None:
+        """An object's bytes, verified; None as `check` says. For tools: a device does not ask."""
+        ...
+
+    async def write(self, hash: str, data: bytes) -> None:
+        """Stores an object. Raises HashMismatchError or QuotaError, and then stores nothing."""
         ...
 
     async def fetch_run(

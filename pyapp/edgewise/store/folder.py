@@ -70,8 +70,17 @@ class Folder:
     async def remove(self, hash: str) -> bool:
         return _unlink(self._object(hash))
 
+    async def remove_all(self, hashes: Sequence[str]) -> int:
+        return sum([await self.remove(hash) for hash in hashes])
+
     async def check(self, hash: str) -> bool:
-        return await asyncio.to_thread(self.get, hash) is not None
+        return await self.read(hash) is not None
+
+    async def read(self, hash: str) -> bytes | None:
+        return await asyncio.to_thread(self.get, hash)
+
+    async def write(self, hash: str, data: bytes) -> None:
+        await asyncio.to_thread(self.put, hash, data)
 
     async def get_text(self, name: str) -> str | None:
         path = self._text(name)

@@ -43,7 +43,7 @@ async def find(store: ObjectStore, sha256: str) -> Known | None:
             for index, file in enumerate(manifest.files):
                 if file.sha256 != sha256:
                     continue
-                known = _part(await _learnt(store, manifest), index)
+                known = part(await _learnt(store, manifest), index)
                 if known is not None and await _there(store, known):
                     return known
     return None
@@ -56,7 +56,7 @@ async def _learnt(store: ObjectStore, manifest: Manifest) -> Manifest:
     return found if any(segment.hash for segment in found.segments) else manifest
 
 
-def _part(manifest: Manifest, index: int) -> Known | None:
+def part(manifest: Manifest, index: int) -> Known | None:
     """One of a manifest's files; None where it has no tensors."""
     start = manifest.starts[index]
     end = start + manifest.files[index].nbytes

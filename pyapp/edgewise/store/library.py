@@ -26,7 +26,7 @@ class Held:
 
     alone_nbytes   what its removal would free.
     shared_nbytes  what other models need as well.
-    missing        how many of its objects are not here.
+    missing        how many of the objects with its tensors are not here.
     running        whether somebody has it open.
     """
 
@@ -64,10 +64,10 @@ async def models(store: ObjectStore) -> list[Held]:
     held = []
     for record, own in zip(found, contents, strict=True):
         alone = sum(nbytes for key, nbytes in own.items() if users[key] == 1)
-        here = sum(key in own for key in record.objects)
+        missing = sum(key not in own for key in record.objects.keys() - record.fillers)
         async with store.lock(running(record.url), wait=False) as free:
-            held.append(Held(record, alone, sum(own.values()) - alone,
-                             len(record.objects) - here, running=not free))  # fmt: skip
+            shared = sum(own.values()) - alone
+            held.append(Held(record, alone, shared, missing + record.unknown, running=not free))
     return held
 
 
@@ -190,8 +190,8 @@ def _nobodys(documents: Iterable[str], found: Sequence[Record]) -> list[str]:
 
 
 async def _drop(
-    store: ObjectStore, objects: Iterable[str], documents: Iterable[str]
+    store: ObjectStore, objects: Sequence[str], documents: Iterable[str]
 ) -> tuple[int, int]:
     """How many objects and documents were there to be removed."""
-    n_objects = sum([await store.remove(hash) for hash in objects])
+    n_objects = await store.remove_all(objects)
     return n_objects, sum([await store.remove_text(name) for name in documents])

@@ -11,27 +11,30 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, Literal
 
-from ..errors import FormatError, UnsupportedError
-from ..formats import gguf
+from ..errors import FormatError, InputError, UnsupportedError
 from ..formats.gguf import GGUF
+from ..formats.tensor import TensorInfo
 from ..formats.tokenizer import chat, tokenizer_json
 from ..importers.llama_config import config_from_gguf
 from .base import Segment
 from .cut import SEGMENT_NBYTES, cut
-from .described import Described, read_header, safe, text_ref
+from .described import Described, safe, text_ref
+from .gguf_files import open_gguf
 from .manifest import Demands, FileRef, Manifest, TensorRef
+from .pack_adapter import describe_adapter, is_adapter
 from .pack_folder import describe_folder
 from .pack_onnx import describe_onnx
 
-HEADER_NBYTES = 4 * 1024 * 1024  # most headers; a longer one is read again, twice as far
 _QUANTISED = re.compile(r"[.-](i?q\d\w*|[bf]+(16|32)|mxfp4)$", re.IGNORECASE)  # a name's ending
+_PART = re.compile(r"-\d{5}-of-\d{5}$")  # a name's ending where the file is one of several
 _EMBEDDING, _OUTPUT = "token_embd.weight", "output.weight"
 
 Config = Callable[[Mapping[str, object], Mapping[str, Any]], dict[str, Any]]
@@ -48,13 +51,20 @@ class Architecture:
 ARCHITECTURES = {"llama": Architecture("text-generation", config_from_gguf)}
 
 
-def pack(path: Path, out_dir: Path, quantise: Literal["int8"] | None = None) -> Path:
+def pack(
+    path: Path,
+    out_dir: Path,
+    quantise: Literal["int8"] | None = None,
+    base: Path | None = None,
+) -> Path:
     """Writes `<name>.manifest.json`, the model's small documents, and links to its files.
 
-    path  a GGUF file, `name` being its name without the quantisation, in lower case; a
-          Hugging Face folder (see pack_folder); or an ONNX file, its data beside it (pack_onnx).
+    path  a GGUF file, or one of the parts that a model is split into, `name` being its name
+          without the quantisation, in lower case; a Hugging Face folder (see pack_folder); an
+          ONNX file, its data beside it (pack_onnx); or the folder of an adapter (pack_adapter).
     quantise  writes a variant of a folder or an ONNX file, `name` with `-int8`: its matrices in
               8 bits, which loses some of what the model knows. The manifest says how much.
+    base  the manifest of what an adapter adapts.
 
     Returns  the manifest's path.
     Raises   FormatError for a broken or cut file; UnsupportedError for an architecture, a weight
@@ -62,6 +72,14 @@ def pack(path: Path, out_dir: Path, quantise: Literal["int8"] | None = None) -> 
     Cost     one pass over the files; memory for the header and one segment. With `quantise`
              memory for the model.
     """
+    if is_adapter(path):
+        if quantise is not None:
+            raise UnsupportedError(
+                "an adapter in 8 bits", got=str(path), need="an adapter as it is"
+            )
+        return _written(describe_adapter(path, base), out_dir, stays=True)
+    if base is not None:
+        raise InputError("a base", got=str(base), need=f"an adapter to go with it, not {path}")
     if quantise is None:
         return _written(_describe(path), out_dir, stays=True)
     from .quantise import write_int8
@@ -115,12 +133,16 @@ def _hashed(model: Described) -> Manifest:
 
 
 def _describe_gguf(path: Path) -> Described:
-    with path.open("rb") as file:
-        header, nbytes = _header(file), os.fstat(file.fileno()).st_size
-    manifest = manifest_from_header(header, safe(path.name), nbytes)
-    text = tokenizer_text(header.metadata)
+    found = open_gguf(path)
+    refs = [
+        FileRef(safe(each.name), "gguf", None, nbytes)
+        for each, nbytes in zip(found.paths, found.sizes, strict=True)
+    ]
+    manifest = _manifest(found.metadata, found.tensors, refs)
+    text = tokenizer_text(found.metadata)
     ref = text_ref(text, f"{manifest.name}.tokenizer.json")
-    return Described(replace(manifest, tokenizer=ref), path, text)
+    first, *more = found.paths
+    return Described(replace(manifest, tokenizer=ref), first, text, tuple(more))
 
 
 def manifest_from_header(header: GGUF, url: str, file_nbytes: int) -> Manifest:
@@ -128,25 +150,34 @@ def manifest_from_header(header: GGUF, url: str, file_nbytes: int) -> Manifest:
 
     Its tokenizer has no address: it is `tokenizer_text(header.metadata)`. Raises as `pack`.
     """
-    row = _architecture(header.metadata)
-    config = row.config(header.metadata, header.tensors)
-    lengths = cut([(t.offset, t.nbytes) for t in header.tensors.values()], file_nbytes)
-    licence = header.metadata.get("general.license")
+    return _manifest(header.metadata, header.tensors, [FileRef(url, "gguf", None, file_nbytes)])
+
+
+def _manifest(
+    metadata: Mapping[str, object], tensors: Mapping[str, TensorInfo], files: Sequence[FileRef]
+) -> Manifest:
+    """The manifest of files that count as one; `tensors` have their places in all of them."""
+    row = _architecture(metadata)
+    config = row.config(metadata, tensors)
+    *starts, end = accumulate((file.nbytes for file in files), initial=0)
+    lengths = cut([(t.offset, t.nbytes) for t in tensors.values()], end, starts)
+    licence = metadata.get("general.license")
     return Manifest(
-        name=_name(url),
+        name=_name(files[0].url),
         task=row.task,
-        architecture=str(header.metadata["general.architecture"]),
+        architecture=str(metadata["general.architecture"]),
         license=licence if isinstance(licence, str) and licence else None,
-        file=FileRef(url, "gguf", None, file_nbytes),
+        file=files[0],
         segments=tuple(Segment(None, nbytes) for nbytes in lengths),
         tensors={
             name: TensorRef(tensor.type, tensor.shape, tensor.offset, tensor.nbytes)
-            for name, tensor in header.tensors.items()
+            for name, tensor in tensors.items()
         },
         config=config,
-        tokenizer=text_ref(tokenizer_text(header.metadata), None),
-        chat=chat(header.metadata),
-        demands=_demands(header, config),
+        tokenizer=text_ref(tokenizer_text(metadata), None),
+        chat=chat(metadata),
+        demands=_demands(tensors, config),
+        more_files=tuple(files[1:]),
     )
 
 
@@ -167,9 +198,8 @@ def _architecture(metadata: Mapping[str, object]) -> Architecture:
     return ARCHITECTURES[found]
 
 
-def _demands(header: GGUF, config: Mapping[str, Any]) -> Demands:
+def _demands(tensors: Mapping[str, TensorInfo], config: Mapping[str, Any]) -> Demands:
     """An embedding that is not the output matrix too is looked up, not multiplied."""
-    tensors = header.tensors
     looked_up = {_EMBEDDING} if _OUTPUT in tensors else set()
     read = [tensor for name, tensor in tensors.items() if name not in looked_up]
     return Demands(
@@ -178,12 +208,6 @@ def _demands(header: GGUF, config: Mapping[str, Any]) -> Demands:
         flops_per_token=2 * sum(prod(tensor.shape) for tensor in read if len(tensor.shape) > 1),
         nbytes_per_token=sum(tensor.nbytes for tensor in read),
         context=config["context"],
-    )
-
-
-def _header(file: BinaryIO) -> GGUF:
-    return read_header(
-        file, lambda data, nbytes: gguf.parse(data, file_nbytes=nbytes), HEADER_NBYTES
     )
 
 
@@ -207,6 +231,7 @@ def _hashes(file: BinaryIO, lengths: list[int]) -> tuple[tuple[Segment, ...], st
 def _name(url: str) -> str:
     """`https://h/SmolLM2-135M-Instruct.Q4_1.gguf?x` -> `smollm2-135m-instruct`"""
     stem = re.split(r"[?#]", url)[0].rsplit("/", 1)[-1].removesuffix(".gguf")
+    stem = _PART.sub("", stem)
     return safe(_QUANTISED.sub("", stem) or stem).lower() or "model"
 
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from .manifest import TEXT_NBYTES, Demands, FileRef, Manifest, TensorRef
 from .safetensors_files import WeightFiles, open_weights
 
 DOCUMENT_NBYTES = 1 << 20  # configs have a few hundred bytes
+TOKENIZER, CARD = "tokenizer.json", "README.md"
+NAMES = ("config.json", "modules.json", "sentence_bert_config.json", TOKENIZER, CARD)
 _LICENSE = re.compile(r"\A---\n(?:(?!---).*\n)*?license:[ \t]*([\w.+-]+)[ \t]*\n", re.ASCII)
 
 Files = Mapping[str, Any]
@@ -58,7 +61,7 @@ def open_folder(folder: Path) -> tuple[WeightFiles, Collection[str]]:
 
     Raises as `describe_folder`.
     """
-    files = _documents(folder)
+    files = _documents(_texts(folder))
     row = _architecture(files)
     weights = open_weights(folder)
     return weights, row.matrices(row.config(files, weights.tensors))
@@ -71,35 +74,60 @@ def describe_folder(folder: Path) -> Described:
              UnsupportedError for an architecture, a weight type or a way of storing weights that
              is not ours.
     """
-    files = _documents(folder)
-    row = _architecture(files)
-    tokenizer = _read(folder / "tokenizer.json", TEXT_NBYTES)
+    texts = _texts(folder)
+    _architecture(_documents(texts))
     weights = open_weights(folder)
-    tensors = weights.tensors
-    config = row.config(files, tensors)
     name = safe(folder.resolve().name).lower() or "model"
-    places = [(each.offset, each.nbytes) for each in tensors.values()]
-    lengths = cut(places, sum(weights.sizes), weights.starts)
-    first, *more = _refs(name, weights)
-    manifest = Manifest(
+    refs = _refs(name, weights)
+    manifest = folder_manifest(name, texts, weights.tensors, refs, f"{name}.tokenizer.json")
+    own, *others = weights.paths
+    return Described(manifest, own, texts[TOKENIZER], tuple(others))
+
+
+def folder_manifest(
+    name: str,
+    texts: Mapping[str, str],
+    tensors: Mapping[str, TensorInfo],
+    refs: Sequence[FileRef],
+    tokenizer_url: str,
+) -> Manifest:
+    """The manifest of a folder, wherever it is; no hash is known yet.
+
+    texts    its small files by path: those of `document_names`.
+    tensors  of its weight files `refs`, which count as one.
+
+    Raises   as `describe_folder`.
+    """
+    files = _documents(texts)
+    row = _architecture(files)
+    config = row.config(files, tensors)
+    if TOKENIZER not in texts:
+        raise FormatError("a Hugging Face folder", got="no tokenizer", need=TOKENIZER)
+    *starts, end = accumulate((file.nbytes for file in refs), initial=0)
+    lengths = cut([(each.offset, each.nbytes) for each in tensors.values()], end, starts)
+    return Manifest(
         name=name,
         task=row.task,
         architecture=config["architecture"],
-        license=_license(folder / "README.md"),
-        file=first,
+        license=_licence(texts.get(CARD, "")),
+        file=refs[0],
         segments=tuple(Segment(None, length) for length in lengths),
         tensors={
             key: TensorRef(each.type, each.shape, each.offset, each.nbytes)
             for key, each in tensors.items()
         },
         config=config,
-        tokenizer=text_ref(tokenizer, f"{name}.tokenizer.json"),
+        tokenizer=text_ref(texts[TOKENIZER], tokenizer_url),
         chat=None,
         demands=_demands([tensors[each] for each in row.tensors(config, tensors)], config),
-        more_files=tuple(more),
+        more_files=tuple(refs[1:]),
     )
-    own, *others = weights.paths
-    return Described(manifest, own, tokenizer, tuple(others))
+
+
+def document_names(paths: Collection[str]) -> list[str]:
+    """Which of a folder's files say what the model is."""
+    inner = [path for path in paths if path.count("/") == 1 and path.endswith("/config.json")]
+    return sorted({*inner, *NAMES} & {*paths})
 
 
 def _refs(name: str, weights: WeightFiles) -> list[FileRef]:
@@ -114,16 +142,26 @@ def _refs(name: str, weights: WeightFiles) -> list[FileRef]:
     ]
 
 
-def _documents(folder: Path) -> dict[str, Any]:
+def _texts(folder: Path) -> dict[str, str]:
+    """The small files of a folder on disk, by path."""
+    found = [path for pattern in ("*", "*/config.json") for path in folder.glob(pattern)]
+    names = document_names([p.relative_to(folder).as_posix() for p in found if p.is_file()])
+    return {name: read_text(folder / name, most_nbytes(name)) for name in names}
+
+
+def most_nbytes(name: str) -> int:
+    """How large a small file may be."""
+    return TEXT_NBYTES if name == TOKENIZER else DOCUMENT_NBYTES
+
+
+def _documents(texts: Mapping[str, str]) -> dict[str, Any]:
     """The JSON documents that say what the model is, by path in the folder."""
-    names = ["config.json", "modules.json", "sentence_bert_config.json"]
-    names += sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/config.json"))
     found: dict[str, Any] = {}
-    for name in names:
-        if not (folder / name).is_file():
+    for name in texts:
+        if name in (TOKENIZER, CARD):
             continue
         try:
-            found[name] = json.loads(_read(folder / name, DOCUMENT_NBYTES))
+            found[name] = json.loads(texts[name])
         except (ValueError, RecursionError) as error:
             raise FormatError("not JSON", got=str(error), where=name) from None
         if not isinstance(found[name], list if name == "modules.json" else dict):
@@ -131,7 +169,8 @@ def _documents(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _read(path: Path, most: int) -> str:
+def read_text(path: Path, most: int) -> str:
+    """A document of at most `most` bytes. Raises FormatError."""
     try:
         with path.open("rb") as file:
             data = file.read(most + 1)
@@ -153,11 +192,13 @@ def _architecture(files: Files) -> Architecture:
     return ARCHITECTURES[found]
 
 
-def _license(readme: Path) -> str | None:
+def licence(readme: Path) -> str | None:
     """`license` of the model card's YAML head."""
-    if not readme.is_file():
-        return None
-    found = _LICENSE.match(_read(readme, DOCUMENT_NBYTES))
+    return _licence(read_text(readme, DOCUMENT_NBYTES)) if readme.is_file() else None
+
+
+def _licence(card: str) -> str | None:
+    found = _LICENSE.match(card)
     return found[1] if found else None
 
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from ..errors import InputError
 from . import learn
 from .base import ObjectStore
-from .document import parse
+from .document import Value, parse
 from .manifest import Manifest
 from .runs import wanted
 
@@ -31,16 +31,24 @@ def running(url: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Learns:
+    """A file whose hashes are learnt while it is downloaded, and its segments with tensors."""
+
+    url: str
+    wanted: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """A model of the store.
 
     url        of its manifest, or of its file if it was opened without a pack.
     used_s     when it was opened last, in seconds since 1970.
     pinned     whether it stays whatever happens.
-    objects    bytes of each by SHA-256: those that a download brings, and are known by now.
+    objects    bytes of each by SHA-256, as far as they are known by now.
+    fillers    those without a tensor, such as padding: they may be missing.
     documents  names of those that it has; models of the same text share them.
-    learns     the file whose hashes are learnt while it is downloaded.
-    unknown    how many of these are not known yet.
+    unknown    how many of the objects that it `learns` are not known yet.
     """
 
     url: str
@@ -49,7 +57,8 @@ class Record:
     pinned: bool
     objects: dict[str, int]
     documents: tuple[str, ...]
-    learns: str | None = None
+    fillers: frozenset[str] = frozenset()
+    learns: Learns | None = None
     unknown: int = 0
 
     def owns(self, document: str) -> bool:
@@ -60,21 +69,21 @@ class Record:
     @staticmethod
     def of(url: str, manifest: Manifest, used_s: float, *, pinned: bool) -> Record:
         """What a model consists of, as its manifest says."""
-        segments = [manifest.segments[index] for index in wanted(manifest)]
+        segments, need = manifest.segments, wanted(manifest)
         objects = {each.hash: each.nbytes for each in segments if each.hash is not None}
+        fillers = objects.keys() - {segments[index].hash for index in need}
         documents = [f"manifest {url}"]
         for kind, ref in (("tokenizer", manifest.tokenizer), ("structure", manifest.structure)):
             if ref is not None:
                 documents.append(f"{kind} {ref.sha256}")
-        if manifest.tokenizer is not None and manifest.tokenizer.url is not None:
-            objects[manifest.tokenizer.sha256] = manifest.tokenizer.nbytes
-        unknown = sum(each.hash is None for each in segments)
-        learns = manifest.file.url if unknown else None
+        unknown = sum(segments[index].hash is None for index in need)
+        learns = Learns(manifest.file.url, tuple(need)) if unknown else None
         if learns is not None:
-            documents.append(learn.document(learns))
+            documents.append(learn.document(learns.url))
         return Record(
-            url, manifest.name, used_s, pinned, objects, tuple(documents), learns, unknown
-        )
+            url, manifest.name, used_s, pinned, objects, tuple(documents), frozenset(fillers),
+            learns, unknown,
+        )  # fmt: skip
 
 
 async def use(
@@ -84,14 +93,14 @@ async def use(
     async with store.lock(LOCK):
         before = await _read(store, url)
         pinned = before is not None and before.pinned
-        await _write(store, Record.of(url, manifest, clock(), pinned=pinned))
+        await write_record(store, Record.of(url, manifest, clock(), pinned=pinned))
 
 
 async def pin(store: ObjectStore, url: str, pinned: bool = True) -> None:
     """Keeps a model from eviction, or no longer. Raises InputError where it is not there."""
     async with store.lock(LOCK):
         record = await find(store, url)
-        await _write(store, replace(record, pinned=pinned))
+        await write_record(store, replace(record, pinned=pinned))
 
 
 async def find(store: ObjectStore, model: str) -> Record:
@@ -133,18 +142,34 @@ async def _read(store: ObjectStore, url: str) -> Record | None:
         pinned=root.field("pinned").data is True,
         objects={hash.sha256(): nbytes.integer() for hash, nbytes in pairs},
         documents=tuple(item.text() for item in root.field("documents").items()),
-        learns=root.field("learns").text_or_none(),
-        unknown=root.field("unknown").integer(),
+        fillers=frozenset(item.sha256() for item in root.field("fillers").items()),
+        learns=_learns(root.field("learns")),
     )
-    if record.learns is None:
-        return record
-    learnt = [each for each in await learn.known(store, record.learns) if each.hash is not None]
-    objects = {each.hash: each.nbytes for each in learnt if each.hash is not None}
-    unknown = max(0, record.unknown - len(learnt))
-    return replace(record, objects=record.objects | objects, unknown=unknown)
+    return record if record.learns is None else await _with_learnt(store, record, record.learns)
 
 
-async def _write(store: ObjectStore, record: Record) -> None:
+def _learns(value: Value) -> Learns | None:
+    if value.data is None:
+        return None
+    indices = tuple(item.integer() for item in value.field("wanted").items())
+    return Learns(value.field("url").text(), indices)
+
+
+async def _with_learnt(store: ObjectStore, record: Record, learns: Learns) -> Record:
+    """The record with the objects that are known by now."""
+    learnt = await learn.known(store, learns.url)
+    found = {each.hash: each.nbytes for each in learnt if each.hash is not None}
+    need = [learnt[index].hash if index < len(learnt) else None for index in learns.wanted]
+    return replace(
+        record,
+        objects=record.objects | found,
+        fillers=(record.fillers | found.keys()) - set(need),
+        unknown=need.count(None),
+    )
+
+
+async def write_record(store: ObjectStore, record: Record) -> None:
+    """Keeps a record; who calls holds `LOCK`. Raises QuotaError."""
     document = {
         "name": record.name,
         "url": record.url,
@@ -152,7 +177,7 @@ async def _write(store: ObjectStore, record: Record) -> None:
         "pinned": record.pinned,
         "objects": list(record.objects.items()),
         "documents": record.documents,
-        "learns": record.learns,
-        "unknown": record.unknown,
+        "fillers": sorted(record.fillers),
+        "learns": asdict(record.learns) if record.learns else None,
     }
     await store.put_text(PREFIX + record.url, json.dumps(document))

@@ -68,7 +68,7 @@ def open_weights(folder: Path) -> WeightFiles:
     sizes: list[int] = []
     headers: list[SafeTensors] = []
     for path in paths:
-        header, nbytes = _open(path)
+        header, nbytes = open_file(path)
         for name, info in header.tensors.items():
             if name in tensors:
                 raise FormatError(f"tensor {name!r}", got="one in two files", need="one place",
@@ -114,8 +114,8 @@ def _weight_map(folder: Path) -> dict[str, str]:
                fix="save it with transformers' save_pretrained")  # fmt: skip
 
 
-def _open(path: Path) -> tuple[SafeTensors, int]:
-    """The parsed header of a file, and its size."""
+def open_file(path: Path) -> tuple[SafeTensors, int]:
+    """The parsed header of a file, and its size. Raises FormatError, UnsupportedError."""
     try:
         with path.open("rb") as file:
             return _header(file), path.stat().st_size

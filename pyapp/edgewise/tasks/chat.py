@@ -6,11 +6,11 @@ turns out not to be able to. It says where it runs and why, and how fast it was.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, replace
 
-from ..errors import EdgewiseError, HostError
+from ..errors import EdgewiseError, HostError, InputError
 from ..host.base import Host, Target
 from ..router.place import SERVER, Placement, Policy
 from ..runtime.session import Progress, Report, Sampling
@@ -42,6 +42,7 @@ class Chat:
         self.answerer = answerer
         self._host, self._route = host, route
         self._stopped = False
+        self._adapter: str | Mapping[str, float] | None = None
         self._running = AsyncExitStack()  # keeps the model from eviction while it is here
 
     @classmethod
@@ -54,6 +55,7 @@ class Chat:
         target: Target | None = None,
         server: str | None = None,
         token: str | None = None,
+        adapters: Mapping[str, str] | None = None,
         on_place: Callable[[Placement], None] = lambda where: None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Chat:
@@ -63,22 +65,46 @@ class Chat:
                   "server": on the server; "auto": here if possible.
         target    the only device of this machine that may run it; the fastest unless given.
         server    its address, such as "http://127.0.0.1:8000"; token: its bearer token.
+        adapters  addresses of adapters' manifests by the names that `set_adapter` takes. A server
+                  has none: with any, answers are made here or not at all.
         on_place  called with the decision, before anything is downloaded, and again if the
                   place turns out not to work.
 
-        Raises what stands in the way when nobody can do it: DownloadError (manifest or
+        Raises InputError for adapters of another base or on a server, and
+        what stands in the way when nobody can do it: DownloadError (manifest or
         weights), NoDeviceError, PlanError, UnsupportedError, QuotaError, HashMismatchError.
         """
         here = None
+        if adapters and policy == "server":
+            raise InputError("adapters", got="policy 'server'", need="a device of this machine",
+                             fix="choose the policy 'local'")  # fmt: skip
+        if adapters:
+            policy, server = "local", None
         async with AsyncExitStack() as stack:
             if policy != "server":
                 manifest = await stack.enter_async_context(opened(host, manifest_url))
-                here = await Here.look(host, manifest, target, MAX_CONTEXT)
+                parts = {
+                    name: await stack.enter_async_context(opened(host, url))
+                    for name, url in (adapters or {}).items()
+                }
+                here = await Here.look(host, manifest, target, MAX_CONTEXT, parts)
             route = Route(host, here, policy, server, token, on_place, on_progress)
             chat = cls(host, route, *await route.open())
             if chat.where.where != SERVER:
                 chat._running = stack.pop_all()
             return chat
+
+    def set_adapter(self, adapter: str | Mapping[str, float] | None) -> None:
+        """Answer with an adapter, several with a weight each, or none: see `Session.set_adapter`.
+
+        Raises InputError for a name that the chat was not opened with.
+        """
+        if isinstance(self.answerer, LocalAnswerer):
+            self.answerer.session.set_adapter(adapter)
+        elif adapter:
+            raise InputError("adapters", got="a server that answers", need="answers made here",
+                             fix="open the chat with `adapters`")  # fmt: skip
+        self._adapter = adapter
 
     async def stream(
         self,
@@ -131,6 +157,7 @@ class Chat:
                     self.answerer,
                     await self._route.after(self.where.where, error),
                 )
+                self.set_adapter(self._adapter)
                 with suppress(EdgewiseError):  # there may be nothing left to free
                     await lost.close()
                 if self.where.where == SERVER:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import InputError, RouteError
@@ -59,8 +60,10 @@ class Embedder:
         async with AsyncExitStack() as stack:
             manifest = await stack.enter_async_context(opened(host, model))
             tokenizer = await load_tokenizer(host, manifest)
+            # The tokenizer is here and kept: the encoder has only weights to fetch.
+            weights = replace(manifest, tokenizer=None)
             encoder = await Encoder.open(
-                host, manifest, target=target or "auto", on_progress=on_progress
+                host, weights, target=target or "auto", on_progress=on_progress
             )
             embedder = cls(encoder, Framing(tokenizer, encoder.limit))
             embedder._running = stack.pop_all()

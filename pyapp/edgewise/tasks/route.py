@@ -6,8 +6,8 @@ before the server, and under the policy "local" there is no server.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from .. import debug
@@ -32,20 +32,26 @@ from .remote import RemoteAnswerer
 
 @dataclass(slots=True)
 class Here:
-    """This machine as a place for one model, `context` tokens of it in memory."""
+    """This machine as a place for one model, `context` tokens of it in memory, and its adapters."""
 
     manifest: Manifest
     found: Probe
     needs: Needs
     context: int
+    adapters: Mapping[str, Manifest] = field(default_factory=dict)
 
     @classmethod
     async def look(
-        cls, host: Host, manifest: Manifest, target: Target | None, context: int
+        cls,
+        host: Host,
+        manifest: Manifest,
+        target: Target | None,
+        context: int,
+        adapters: Mapping[str, Manifest],
     ) -> Here:
         """Probe the machine; `target` as in `probe`."""
         asked = needs(manifest, context=context)
-        return cls(manifest, await probe(host, manifest, target), asked, context)
+        return cls(manifest, await probe(host, manifest, target), asked, context, adapters)
 
     async def open(
         self, host: Host, target: Target, on_progress: Callable[[Progress], None]
@@ -62,8 +68,9 @@ class Here:
         # The tokenizer is here and kept: the session has only weights to fetch.
         weights = replace(manifest, tokenizer=None)
         session = await Session.open(
-            host, weights, target=target, max_context=self.context, on_progress=on_progress
-        )
+            host, weights, target=target, max_context=self.context, adapters=self.adapters,
+            on_progress=on_progress,
+        )  # fmt: skip
         return LocalAnswerer(host, session, tokenizer, manifest.chat)
 
 

@@ -1,31 +1,31 @@
-"""Models that are opened by the address of their file, without a pack.
-
-Their header is read; their hashes are learnt while they are downloaded. Where a hub says the file's
-SHA-256, a manifest in the store that names such a file saves the download: its objects are digested
-in order, behind the header, and believed if that gives the SHA-256.
-"""
+"""Models that are opened by the address of their file, or of their repository, without a pack."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from ..errors import EdgewiseError, InputError, NeedMoreBytes
-from ..formats.gguf import GGUF, parse
+from ..errors import FormatError, InputError, UnsupportedError
+from ..formats import gguf, safetensors
 from ..host.base import Host
-from ..store.huggingface import Remote, list_files, parse_address, resolve
-from ..store.known import Known, find
-from ..store.manifest import Manifest
+from ..store.described import safe
+from ..store.huggingface import Address, Remote, list_files, parse_address, resolve
+from ..store.manifest import FileRef, Manifest
 from ..store.pack import manifest_from_header, tokenizer_text
+from ..store.pack_folder import TOKENIZER, document_names, folder_manifest, most_nbytes
+from ..store.safetensors_files import HEADER_NBYTES as SAFETENSORS_NBYTES
+from ..store.safetensors_files import WEIGHTS
+from .header import manifest_of
 
-HEADER_NBYTES = 4 << 20  # vocabularies of 100,000 tokens fit
+GGUF_NBYTES = 4 << 20  # of a header: vocabularies of 100,000 tokens fit
+KINDS = ("one .gguf file", f"config.json, {TOKENIZER} and {WEIGHTS}")
 
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """A model's manifest, made of its file, and the text of the tokenizer that the file holds;
-    None: it is what it was."""
+    """A model's manifest, made of its file, and the text of its tokenizer; None: it is what it
+    was."""
 
     manifest: Manifest
     tokenizer: str | None
@@ -36,82 +36,68 @@ def is_unpacked(address: str) -> bool:
     if urlsplit(address).path.endswith(".gguf"):
         return True
     found = parse_address(address)
-    return found is not None and not found.path
+    return found is not None and found.path in ("", WEIGHTS)
 
 
 async def open_unpacked(host: Host, address: str, before: Manifest | None) -> Unpacked:
-    """The model at the address of a GGUF file, or of a repository that has one.
+    """The model at the address of a GGUF file, of a repository that has one, or of an encoder's.
 
-    before  what was made of this address the last time: it holds still where the file's SHA-256
-            is the same.
+    before  what was made of this address the last time, if its tokenizer is still there.
 
-    Raises as `resolve` and `manifest_from_header`; InputError for a repository with several files.
+    Raises as `resolve`, `manifest_from_header` and `folder_manifest`; InputError for a repository
+    with several files.
     """
-    remote = await _file(host, address)
-    if remote.sha256 is None:
-        return await _from_header(host, remote)
-    if before is not None and before.file.sha256 == remote.sha256:
-        return Unpacked(before, None)
-    known = await find(host.store, remote.sha256)
-    return (known and await _from_known(host, remote, known)) or await _from_header(host, remote)
-
-
-async def _file(host: Host, address: str) -> Remote:
     found = parse_address(address)
-    if found is None or found.path:
-        return await resolve(host, address)
-    files = {path: remote for path, remote in (await list_files(host, found)).items()
-             if path.endswith(".gguf")}  # fmt: skip
-    if len(files) != 1:
-        raise InputError("a repository of one model", got=", ".join(sorted(files)) or "no .gguf",
-                         need="one .gguf file", fix=f"add a file's name to {address}")  # fmt: skip
-    return next(iter(files.values()))
+    if found is None or (found.path and found.path != WEIGHTS):
+        return await _gguf(host, await resolve(host, address), before)
+    files = await list_files(host, found)
+    single = [remote for path, remote in files.items() if path.endswith(".gguf")]
+    if "config.json" in files and WEIGHTS in files:
+        return await _folder(host, found, files, before)
+    if len(single) != 1:
+        names = sorted(path for path in files if path.endswith((".gguf", ".safetensors", ".onnx")))
+        raise InputError("a repository of one model", got=", ".join(names) or "no weights",
+                         need=" or ".join(KINDS),
+                         fix=f"add the name of a .gguf file to {address}, or pack it")  # fmt: skip
+    return await _gguf(host, single[0], before)
 
 
-async def _from_header(host: Host, remote: Remote) -> Unpacked:
-    """As few requests as the header's length allows."""
-    nbytes = HEADER_NBYTES
-    while True:
-        prefix, file_nbytes = await host.fetch_range(remote.url, 0, nbytes)
-        try:
-            return _unpacked(parse(prefix, file_nbytes=file_nbytes), remote, file_nbytes)
-        except NeedMoreBytes:
-            nbytes *= 2
-        except EdgewiseError as error:
-            error.add_note(f"in the file {remote.url}")
-            raise
+async def _gguf(host: Host, remote: Remote, before: Manifest | None) -> Unpacked:
+    """All of it is in the file: nothing is read where the SHA-256 is what it was."""
+    if before is not None and remote.sha256 is not None and before.file.sha256 == remote.sha256:
+        return Unpacked(before, None)
+    texts: list[str] = []
+
+    def make(prefix: bytes, file_nbytes: int) -> Manifest:
+        header = gguf.parse(prefix, file_nbytes=file_nbytes)
+        manifest = manifest_from_header(header, remote.url, file_nbytes)
+        texts.append(tokenizer_text(header.metadata))
+        return replace(manifest, file=replace(manifest.file, sha256=remote.sha256))
+
+    manifest = await manifest_of(host, remote, make, GGUF_NBYTES, None)
+    return Unpacked(manifest, texts[-1])
 
 
-def _unpacked(header: GGUF, remote: Remote, file_nbytes: int) -> Unpacked:
-    manifest = manifest_from_header(header, remote.url, file_nbytes)
-    named = replace(manifest, file=replace(manifest.file, sha256=remote.sha256))
-    return Unpacked(named, tokenizer_text(header.metadata))
+async def _folder(
+    host: Host, address: Address, files: Mapping[str, Remote], before: Manifest | None
+) -> Unpacked:
+    """Small files are read each time: the hub has no SHA-256 of them."""
+    texts = {name: await _text(host, name, files[name]) for name in document_names(files)}
+    if TOKENIZER not in texts:
+        raise FormatError(f"'{address}' on the model hub", got="no tokenizer", need=TOKENIZER)
+    remote, name = files[WEIGHTS], safe(address.repository.rpartition("/")[2]).lower() or "model"
+
+    def make(prefix: bytes, file_nbytes: int) -> Manifest:
+        header = safetensors.parse(prefix, file_nbytes=file_nbytes)
+        ref = FileRef(remote.url, "safetensors", remote.sha256, file_nbytes)
+        return folder_manifest(name, texts, header.tensors, [ref], files[TOKENIZER].url)
+
+    manifest = await manifest_of(host, remote, make, SAFETENSORS_NBYTES, before)
+    return Unpacked(manifest, texts[TOKENIZER])
 
 
-async def _from_known(host: Host, remote: Remote, known: Known) -> Unpacked | None:
-    """The model with the hashes that are known, or None where they are not this file's."""
-    header, file_nbytes = await host.fetch_range(remote.url, 0, known.header_nbytes)
-    try:
-        made = _unpacked(parse(header, file_nbytes=file_nbytes), remote, file_nbytes)
-    except EdgewiseError:  # it ends elsewhere: the known file is another one
-        return None
-    segments = made.manifest.segments
-    if [each.nbytes for each in segments] != [each.nbytes for each in known.segments]:
-        return None
-    if await host.digest([header, *_rest(known)]) != remote.sha256:
-        return None
-    hashes = [each.hash if index in known.tensors else None
-              for index, each in enumerate(known.segments)]  # fmt: skip
-    return replace(made, manifest=made.manifest.with_hashes(hashes))
-
-
-def _rest(known: Known) -> Sequence[str | bytes]:
-    """What follows the header: objects by hash, and between them the zeros of padding."""
-    pieces: list[str | bytes] = []
-    start = 0
-    for index, segment in enumerate(known.segments):
-        hash = segment.hash if index in known.tensors else None
-        if start >= known.header_nbytes:
-            pieces.append(hash or bytes(segment.nbytes))
-        start += segment.nbytes
-    return pieces
+async def _text(host: Host, name: str, remote: Remote) -> str:
+    if remote.nbytes is not None and remote.nbytes > most_nbytes(name):
+        raise UnsupportedError(name, got=f"{remote.nbytes} bytes", where=remote.url,
+                               need=f"at most {most_nbytes(name)}")  # fmt: skip
+    return await host.fetch_text(remote.url)

@@ -198,6 +198,27 @@ def _sample() -> Iterator[Case]:
             yield m.case(run)
 
 
+def _low_rank() -> Iterator[Case]:
+    """Adapters of different ranks, one that leaves the matrix alone and one that is off."""
+    for seq, dtype, kind, paired, (rows, k, n) in (
+        (1, F32, F32, 0, (7, 33, 10)), (5, F32, F32, 4, (7, 32, 24)),
+        (37, F16, F16, 6, (7, 40, 12)), (1, F32, F16, 8, (7, 64, 40)),
+    ):  # fmt: skip
+        m = Maker(f"lowRank {dtype} {kind} seq={seq} paired={paired} {k}x{n}")
+        run = {"seq": seq, "past": 0}
+        y, x = (m.input(name, dtype, (m.seq, width), run) for name, width in (("y", n), ("x", k)))
+        numpy = np.float16 if kind == F16 else np.float32
+        down, up = (
+            m.b.constant(kind, shape, data=m.floats(*shape).astype(numpy).tobytes())
+            for shape in ((rows, k), (rows * n,))
+        )
+        weights = m.input("adapters", F32, (4,), run)
+        m.inputs["adapters"][2] = 0.0
+        given = {"ranks": (0, 4, 1, 2), "scales": (1.0, 0.5, 3.0, 2.0), "paired": paired}
+        m.b.output("z", m.b.low_rank(y, x, down, up, weights, **given))
+        yield m.case(run)
+
+
 def _slice() -> Iterator[Case]:
     m = Maker("slice")
     run = {"seq": 9, "past": 0}
@@ -235,6 +256,7 @@ MAKERS: tuple[Callable[[], Iterator[Case]], ...] = (
     _gather,
     _seen,
     _sample,
+    _low_rank,
     _slice,
     _elementwise,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from array import array
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
 import js
@@ -76,7 +76,7 @@ class BrowserExecutable:
         """Run one program."""
         await answer(self._shim.run(self.handle, program, plain(bindings)))
 
-    async def generate(self, request: GenerateRequest) -> AsyncIterator[list[int]]:
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[list[int], None]:
         """Read and decode in the shim; yields batches of new ids."""
         batches: asyncio.Queue[list[int] | None] = asyncio.Queue()
         on_tokens = create_proxy(lambda ids: batches.put_nowait(ids.to_py().tolist()))

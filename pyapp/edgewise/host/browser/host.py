@@ -27,6 +27,7 @@ from ..parts import PartsDevice
 from ..reference import reference_device
 from ..segments import SegmentReader, digest
 from .bridge import answer, error_of, plain
+from .builtins import BrowserBuiltins
 from .device import BrowserDevice, facts_of
 from .http import fetch, head, lines_of
 from .share import ladder
@@ -43,6 +44,7 @@ class BrowserHost:
     def __init__(self, shims: Any) -> None:
         self._shims = shims
         self.store = BrowserStore(shims)
+        self.builtins = BrowserBuiltins(shims.builtin)
         self.ladder = ladder(shims)
 
     async def open_device(self, target: Target | None = None) -> Device:
@@ -75,10 +77,10 @@ class BrowserHost:
         return PartsDevice(facts, [native, *others])
 
     async def _object(self, hash: str) -> bytes:
-        data = await answer(self._shims.store.get(hash))
+        data = await self.store.read(hash)
         if data is None:
             raise missing_object(hash)
-        return bytes(data.to_bytes())
+        return data
 
     async def fetch_text(self, url: str) -> str:
         """A small document. Raises DownloadError."""

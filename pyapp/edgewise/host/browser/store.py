@@ -35,9 +35,22 @@ class BrowserStore:
         """Deletes an object; False when it was not there."""
         return bool(await answer(self._store.remove(hash)))
 
+    async def remove_all(self, hashes: Sequence[str]) -> int:
+        """Deletes objects; how many were there."""
+        return sum(await answer(self._store.removeAll(to_js(list(hashes)))))
+
     async def check(self, hash: str) -> bool:
         """Whether an object is there and right; a wrong one is deleted."""
         return bool(await answer(self._store.check(hash)))
+
+    async def read(self, hash: str) -> bytes | None:
+        """An object's bytes, verified."""
+        data = await answer(self._store.get(hash))
+        return None if data is None else bytes(data.to_bytes())
+
+    async def write(self, hash: str, data: bytes) -> None:
+        """Stores an object. Raises HashMismatchError, QuotaError."""
+        await answer(self._store.put(hash, to_js(data)))
 
     async def fetch_run(
         self, run: Run, *, on_bytes: Callable[[int], None], etag: str | None = None

@@ -20,6 +20,7 @@ from ..places import Tensor
 from ..program import Shared, homes_of, places_of, users_of, values_of, with_kernels
 from . import (
     fuse,
+    lower_adapter,
     lower_attention,
     lower_conv,
     lower_conv_transpose,
@@ -60,6 +61,7 @@ LOWERINGS: dict[str, Lowering] = {
     "resample2d": lower_window.resample2d,
     **dict.fromkeys(("lstm", "lstmCell"), lower_recurrent.lstm),
     **dict.fromkeys(("gru", "gruCell"), lower_recurrent.gru),
+    "lowRank": lower_adapter.low_rank,
     "quantizedLinear": lower_gemm8.quantized_linear,
     **lower_quantized.PRODUCTS,
     **lower_llm.BETWEEN,

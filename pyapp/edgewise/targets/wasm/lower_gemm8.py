@@ -21,8 +21,8 @@ from .emit import Program
 from .weights import Weights
 
 ROWS, COLUMNS = 4, 8  # of a tile in gemm8.c
-GROUP = 256  # columns of x with one range
-PAIRED = 258  # of four codes that meet in 16 bits, together
+GROUP = 128  # columns of x with one range
+PAIRED = 258  # of four codes of one sign that meet in 16 bits, together
 GRAIN = 4  # panels: with fewer, rows of x come too often from afar; with more, threads wait
 
 
@@ -137,10 +137,13 @@ def _packed(codes: bytes, n: int, k: int) -> tuple[bytes, bytes]:
 def _group_sums(rows: Sequence[bytes]) -> list[int]:
     """What pack8 makes of a group of columns of a panel."""
     codes = [struct.unpack(f"{len(row)}b", row) for row in rows]
-    paired = all(
-        sum(abs(row[at + place]) for place in (0, 1, 4, 5)) <= PAIRED
+    fours = [
+        [row[at + place] for place in (0, 1, 4, 5)]
         for row in codes
         for start in range(0, len(row) - 7, 8)
         for at in (start, start + 2)
+    ]
+    paired = all(
+        sum(max(code * sign, 0) for code in four) <= PAIRED for four in fours for sign in (1, -1)
     )
     return [*map(sum, codes), int(paired), 0, 0, 0]

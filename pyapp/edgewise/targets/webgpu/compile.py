@@ -19,6 +19,7 @@ from ..factored import bind
 from ..places import Tensor
 from ..program import homes_of, n_elements, places_of, users_of, values_of, with_kernels
 from . import (
+    lower_adapter,
     lower_attention,
     lower_gemm,
     lower_llm,
@@ -52,6 +53,7 @@ LOWERINGS: dict[str, Lowering] = {
 #: Kernels that read their inputs and write their output by functions (see access.py).
 STRUCTURED: dict[str, Lowering] = {
     "matmul": lower_gemm.matmul,
+    "lowRank": lower_adapter.low_rank,
     "scaledDotProductAttention": lower_attention.attention,
     "conv2d": lower_gemm.conv2d,
     "convTranspose2d": lower_gemm.conv_transpose2d,

@@ -1,0 +1,1 @@
+"""The model index: what there is, found by what it does, and why one is taken."""
