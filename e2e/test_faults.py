@@ -57,7 +57,7 @@ MessagePort.prototype.postMessage = function (data, transfer) {
   if (data?.tokens && ++batches === 2) new BroadcastChannel("threads").postMessage("now");
 };
 """
-#: Put before the page's script, which starts the threads: the last one called NAME is ended then, once.
+#: Put before the page's script, which starts the threads: then the last one called NAME is ended.
 END_A_THREAD = """
 let latest;
 globalThis.Worker = class extends Worker {
@@ -66,7 +66,8 @@ globalThis.Worker = class extends Worker {
     if (options.name === "NAME") latest = this;
   }
 };
-new BroadcastChannel("threads").addEventListener("message", () => latest.terminate(), { once: true });
+const end = () => latest.terminate();
+new BroadcastChannel("threads").addEventListener("message", end, { once: true });
 """
 #: Put before the shim of Wasm's memory: room for the check, none for a model.
 NO_MEMORY = """

@@ -98,15 +98,11 @@ worker.onmessage = ({ data }) => {
 worker.onerror = (event) =>
   fail({ what: event.message || "the page's worker did not start", where: event.filename });
 const shared = sharedPlaces();
-<<<<<<< HEAD
-const threads = threadsFor();
-const start = { base: document.baseURI, python: python?.split(" "), prefetch, shared, threads };
-worker.postMessage({ start }, [threads, ...Object.values(shared)]);
-=======
 const { port1, port2: builtins } = new MessageChannel();
-const start = { base: document.baseURI, python: python?.split(" "), prefetch, shared, builtins };
-worker.postMessage({ start }, [builtins, ...Object.values(shared)]);
->>>>>>> main
+const threads = threadsFor();
+const about = { base: document.baseURI, python: python?.split(" "), prefetch };
+worker.postMessage({ start: { ...about, shared, builtins, threads } },
+  [builtins, threads, ...Object.values(shared)]);
 
 /** Ports to the places that a worker may not reach by itself. @returns {Record<string, MessagePort>} */
 function sharedPlaces() {

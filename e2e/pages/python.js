@@ -1,11 +1,9 @@
 // Boots Python in shims/worker.js with runner.py, and gives tests `runPython`: see python_page.py.
 
-<<<<<<< HEAD
-import { threadsFor } from "../../shims/threads.js";
-=======
 /** @type {typeof import("../../shims/builtin.js")} */
 const { serve } = await import(new URL("../shims/builtin.js", import.meta.url).href);
->>>>>>> main
+/** @type {typeof import("../../shims/threads.js")} */
+const { threadsFor } = await import(new URL("../shims/threads.js", import.meta.url).href);
 
 /** @type {Map<number, (answer: object) => void>} */
 const waiting = new Map();
@@ -22,16 +20,10 @@ worker.onmessage = ({ data }) => {
 worker.onerror = (event) => {
   document.documentElement.dataset.failed = event.message;
 };
-<<<<<<< HEAD
-const threads = threadsFor();
-const base = new URL("/", location.href).href;
-worker.postMessage({ start: { base, python: ["runner.py"], threads } }, [threads]);
-=======
 const { port1, port2: builtins } = new MessageChannel();
 serve(port1);
-const start = { base: new URL("/", location.href).href, python: ["runner.py"], builtins };
-worker.postMessage({ start }, [builtins]);
->>>>>>> main
+const [base, threads] = [new URL("/", location.href).href, threadsFor()];
+worker.postMessage({ start: { base, python: ["runner.py"], builtins, threads } }, [builtins, threads]);
 
 /** What a snippet gives, or its traceback. @param {string} code @param {string} data  JSON */
 function runPython(code, data) {
