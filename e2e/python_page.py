@@ -50,6 +50,14 @@ class PythonPage:
             raise PythonError(answer["error"])
         return revived(answer["result"])
 
+    def another_tab(self) -> PythonPage:
+        """A page of the same origin, with a worker of its own; `page.close()` ends it."""
+        page = self.page.context.new_page()
+        page.goto(self.page.url)
+        page.wait_for_selector("html[data-ready], html[data-failed]", state="attached",
+                               timeout=BOOT_TIMEOUT_MS)  # fmt: skip
+        return PythonPage(page, self._folder)
+
     def serve(self, name: str, path: Path) -> str:
         """Serve a file as `/files/NAME`; that path."""
         target = self._folder / "files" / name

@@ -3,8 +3,8 @@
 Serves a folder as a good static host does (isolation headers, Range, ETag, If-Range), forwards
 the API to a fallback server where one is named, answers as a model hub does where told to
 (redirect with `x-linked-etag`), notes every request, and fails in the ways that networks do: a
-flipped byte, a connection cut short, no host at all, no Range. Faults name bytes of the file, so
-a test need not know in which pieces the page asks for it.
+flipped byte, a connection cut short or silent, no host at all, no Range. Faults name bytes of the
+file, so a test need not know in which pieces the page asks for it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import hashlib
 import http.client
 import mimetypes
 import re
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -53,7 +54,7 @@ EVERY_RESPONSE = {
 class Request:
     """One request as the host saw it; `nbytes` counts body bytes sent so far, `status` 0 is none.
 
-    `text` is the body that came with it.
+    `text` is the body that came with it; `range` and `if_range` are its headers.
     """
 
     method: str
@@ -62,6 +63,7 @@ class Request:
     text: str = ""
     status: int = 0
     nbytes: int = 0
+    if_range: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ class SiteServer:
         self.upstream: str | None = None
         self._flips: dict[str, set[int]] = {}
         self._cuts: dict[str, tuple[int, bool]] = {}
+        self._holds: dict[str, tuple[int, threading.Event]] = {}
         self._redirects: dict[str, Redirect] = {}
         self._lock = threading.Lock()
         site = self
@@ -115,6 +118,7 @@ class SiteServer:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
+        self.release()
         self._http.shutdown()
         self._http.server_close()
 
@@ -125,6 +129,23 @@ class SiteServer:
     def cut(self, path: str, at: int, *, once: bool = True) -> None:
         """Close the connection before the file's byte `at`, the next time or until `mend`."""
         self._cuts[path] = (at, once)
+
+    def hold(self, path: str, at: int) -> None:
+        """Fall silent before the file's byte `at` until `release`."""
+        self._holds[path] = at, threading.Event()
+
+    def release(self) -> None:
+        """Send on what was held."""
+        for _, over in self._holds.values():
+            over.set()
+        self._holds.clear()
+
+    def free_until(self, path: str, start: int, end: int) -> int:
+        """How far the file's bytes from `start` on may be sent; waits where that is nowhere."""
+        at, over = self._holds.get(path, (end, threading.Event()))
+        if at == start:
+            over.wait()
+        return at if start < at < end else end
 
     def mend(self) -> None:
         """Take every fault back; redirects, the upstream and the log stay."""
@@ -199,8 +220,9 @@ class _Handler(BaseHTTPRequestHandler):
         site, path = self.server_of, unquote(urlsplit(self.path).path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self._request = Request(
-            self.command, path, self.headers.get("Range"), body.decode(errors="replace")
-        )
+            self.command, path, self.headers.get("Range"), body.decode(errors="replace"),
+            if_range=self.headers.get("If-Range"),
+        )  # fmt: skip
         site.log.append(self._request)
         if site.offline:
             self._hang_up()
@@ -283,11 +305,19 @@ class _Handler(BaseHTTPRequestHandler):
         with file.open("rb") as source:
             source.seek(start)
             while start < real_end:
-                block = source.read(min(BLOCK_NBYTES, real_end - start))
+                free_end = site.free_until(path, start, real_end)
+                if self._left():
+                    raise ConnectionResetError
+                block = source.read(min(BLOCK_NBYTES, free_end - start))
                 self._send(site.spoil(path, start, block))
                 start += len(block)
         if real_end < end:
             self._hang_up()
+
+    def _left(self) -> bool:
+        """Whether the client is gone: what it will not get is not counted."""
+        ready, _, _ = select.select([self.connection], [], [], 0)
+        return bool(ready) and not self.connection.recv(1, socket.MSG_PEEK)
 
     def _forward(self, upstream: str, body: bytes) -> None:
         """Pass a request on and the answer back as it comes, block by block."""

@@ -17,14 +17,14 @@ import pytest
 from playwright.sync_api import BrowserContext, FrameLocator, Page, Playwright, expect
 
 from e2e.asking import BOOT_MS, fact
-from e2e.browsers import ROOT, SWIFTSHADER, WEBNN_CHROMIUM
+from e2e.browsers import ROOT, SWIFTSHADER, WEBNN_CHROMIUM, engines
 from e2e.server import SiteServer
 from e2e.sites import MODEL, SITES, WEIGHTS, SecureSite, certificate, site_with
 from tests.store.models import digest, random_bytes
 from tests.tiny_chat import TinyChat, make
 
-DATA = random_bytes(300_000)
-PARTS = [list(DATA[:100_000]), list(DATA[100_000:])]
+DATA = random_bytes(30_000)
+PARTS = [list(DATA[:10_000]), list(DATA[10_000:])]
 NAMES = 32  # that a page may ask for: site/hub/hub.js
 N_OBJECTS = "caches.open('edgewise-objects-1').then((c) => c.keys()).then((all) => all.length)"
 NOT_OPENED = "the browser did not open the shared store (NotAllowedError)"
@@ -255,6 +255,20 @@ def test_a_hub_that_is_not_there(shared: World) -> None:
     error = find(page)["error"]
     assert error["name"] == "NetworkError"
     assert "no hub answers" in error["message"]
+
+
+@engines("firefox")
+def test_a_browser_without_a_store_for_all_sites(
+    page: Page, site_server: Callable[[Path], SiteServer], tmp_path: Path
+) -> None:
+    for name, folder in (("shims", "shims"), ("e2e", "e2e"), ("hub", "site/hub")):
+        (tmp_path / name).symlink_to(ROOT / folder)
+    url = site_server(tmp_path).url
+    page.goto(f"{url.replace('127.0.0.1', 'a.localhost')}/e2e/pages/share.html")
+    page.wait_for_selector("html[data-ready]", state="attached")
+    page.evaluate("address => meet(address)", f"{url.replace('127.0.0.1', 'hub.localhost')}/hub/")
+    assert find(page)["error"]["name"] == "NotSupportedError"
+    expect(frame(page).locator("#question")).to_be_hidden()
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from e2e.browsers import engines
+from e2e.library_story import TELL
 from e2e.python_page import PythonPage
+from tests.store import story
+from tests.tiny_chat import TinyChat, make
+
+STEPS = 60
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyChat:
+    return make(tmp_path_factory.mktemp("tiny"))
+
 
 LOCK = """
     async def free(name, **options):
@@ -109,3 +124,82 @@ def test_models_are_counted_exported_and_removed(python: PythonPage) -> None:
 def test_locks_and_documents(python: PythonPage) -> None:
     assert python.run(LOCK) == [True, False, True, True, True, True, True]
     assert python.run(TEXTS) == [6, False]
+
+
+RUN = """
+    import sys
+    import js
+    from urllib.parse import urljoin
+    from edgewise.tasks.chat import Chat
+
+    url = urljoin(str(js.location.href), path)
+    sys.modules["kept"] = chat = await Chat.open(host, url, policy="local", target="reference")
+    said = [piece.text async for piece in chat.stream([{"role": "user", "content": "hi"}],
+                                                      max_new_tokens=3)]
+    return [url, "".join(said)]
+"""
+EVICT = """
+    from edgewise.errors import StoreError
+    from edgewise.host.browser.store import BrowserStore
+    from edgewise.store import library
+    from edgewise.store.base import Estimate
+    from edgewise.store.records import pin, running
+
+    class Full(BrowserStore):
+        gone = 0
+
+        async def estimate(self):
+            return Estimate(1, 1 + self.gone)
+
+        async def remove(self, hash):
+            self.gone = 10**9
+            return await super().remove(hash)
+
+    store, told = Full(host._shims), []
+
+    async def here():
+        found = [held for held in await library.models(store) if held.record.url == url]
+        return [[held.missing, held.running, held.record.pinned] for held in found]
+
+    async def refused():
+        try:
+            await library.evict(store, url)
+        except StoreError as error:
+            told.append(error.what)
+        told.append(await library.make_room(store, 10**8))
+        told.append(await here())
+
+    if not dead:
+        await refused()
+        return told
+    async with store.lock(running(url)):
+        pass
+    await pin(store, url)
+    await refused()
+    await pin(store, url, False)
+    told.append(await library.make_room(store, await library.evictable(store)))
+    told.append(await here())
+    return told
+"""
+
+
+@engines("chromium", "firefox")
+def test_a_model_that_another_tab_runs_stays(python: PythonPage, tiny: TinyChat) -> None:
+    for path in tiny.manifest.parent.iterdir():
+        python.serve(path.name, path)
+    other = python.another_tab()
+    url, said = other.run(RUN, path=f"/files/{tiny.manifest.name}")
+    ids = tiny.greedy(tiny.prompt({"role": "user", "content": "hi"}), 3)
+    assert said == tiny.tokenizer.decode(ids)
+    told = python.run(EVICT, url=url, dead=False)
+    assert told == ["'tiny' is running", False, [[0, True, False]]]
+    other.page.close()
+    told = python.run(EVICT, url=url, dead=True)
+    assert told == ["'tiny' is pinned", False, [[0, False, True]], True, []]
+
+
+@engines("chromium", "firefox")
+def test_a_random_story(python: PythonPage) -> None:
+    source = Path(story.__file__).read_text()
+    for seed in (1, 2):
+        assert python.run(TELL, source=source, seed=seed, steps=STEPS) > STEPS // 2

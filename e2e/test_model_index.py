@@ -45,20 +45,19 @@ def test_every_manifest_is_served_and_as_large_as_it_says(index: Index) -> None:
             assert all((MODELS / file.url).stat().st_size == file.nbytes for file in manifest.files)
 
 
-CHOOSE = """
+FIND = """
     from urllib.parse import urljoin
     import js
-    from edgewise.hub.resolve import resolve
-    from edgewise.hub.sources import load_index
-    from edgewise.router.look import look
+    from edgewise.router.find import find
+    from edgewise.tasks.embed import embed
 
-    url = urljoin(str(js.location.origin), "/files/index.json")
-    index, _ = await load_index(host, [url])
+    index = urljoin(str(js.location.origin), "/files/index.json")
     wishes = {"languages": ("en",), "max_bytes": 50_000_000}
-
-    async def choices():
-        machine = await look(host, index, "feature-extraction", ("en",))
-        return resolve("feature-extraction", index=index, machine=machine, **wishes)
+    first = await find(host, "feature-extraction", [index], **wishes)
+    (manifest,) = first.best.manifests
+    vectors = await embed(["Hello"], model=manifest, target="wasm")
+    second = await find(host, "feature-extraction", [index], **wishes)
+    return [*map(str, first.choices)], [*map(str, second.choices)], vectors.shape[1]
 """
 
 
@@ -68,17 +67,7 @@ def test_a_page_takes_what_the_index_has_and_keeps_it(python: PythonPage, tmp_pa
     for path in MODELS.glob("all-minilm*"):
         python.serve(path.name, path)
     python.serve("index.json", MODELS / "index.json")
-    first, second, width = python.run(
-        CHOOSE
-        + """
-    from edgewise.hub.resolve import best
-    from edgewise.tasks.embed import embed
-    first = await choices()
-    (manifest,) = best("feature-extraction", first).manifests
-    vectors = await embed(["Hello"], model=manifest, target="wasm")
-    return [*map(str, first)], [*map(str, await choices())], vectors.shape[1]
-"""
-    )
+    first, second, width = python.run(FIND)
     assert first[0].startswith("all-minilm-l6-v2 2.0.0 int8: 24.1 MB to download, an answer in")
     assert first[1] == "all-minilm-l6-v2 2.0.0 f32: 90.9 MB to download is more than 50.0 MB"
     assert second[0].startswith("all-minilm-l6-v2 2.0.0 int8: everything is here")

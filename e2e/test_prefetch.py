@@ -6,6 +6,7 @@ import hashlib
 import json
 import random
 import shutil
+import threading
 from collections.abc import Callable
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -44,7 +45,7 @@ def call(page: Page, model: SiteServer, body: str, argument: object) -> Any:
     page.goto(f"{model.url}/blank.txt")
     imports = "".join(
         f"const {name} = await import('/shims/{name}.js');"
-        for name in ("store", "prefetch", "file")
+        for name in ("store", "prefetch", "file", "locks", "told")
     )
     return page.evaluate(f"async (argument) => {{ {imports} {body} }}", argument)
 
@@ -58,28 +59,36 @@ def ranges(model: SiteServer) -> list[tuple[int, int]]:
 
 @engines("chromium", "firefox_no_gpu")
 def test_each_byte_once(page: Page, model: SiteServer) -> None:
-    """Whoever waits for a range is told of its bytes, and finds its segments stored."""
+    """It holds the file's lock meanwhile, tells how much is left, and leaves what is there."""
     body = """
         await store.put(argument.hashes[4], new Uint8Array(argument.stored));
-        prefetch.start(location.origin + "/m.json");
-        const told = {};
-        const signal = new AbortController().signal;
-        const wait = async (name, url, at, n) => {
-            told[name] = 0;
-            const count = (more) => (told[name] += more);
-            await prefetch.wait(location.origin + url, at, n, count, signal);
+        const told_left = [];
+        const name = "download " + location.origin + "/m.gguf";
+        const deaf = told.hear(name, (text) => told_left.push(Number(text)));
+        const free = async (wait) => {
+            const end = new AbortController();
+            const { held, over } = await locks.hold(name, false, wait, end.signal);
+            end.abort();
+            await over;
+            return held;
         };
-        await Promise.all([
-            wait("small", "/m.gguf", 1000, 7), wait("all", "/m.gguf", 1000, argument.total - 1000),
-            wait("header", "/m.gguf", 0, 1000), wait("other", "/other.gguf", 1000, 7),
-        ]);
-        return [told, await store.has(argument.hashes)];"""
+        const over = prefetch.start(location.origin + "/m.json");
+        while (await free(false)) await new Promise((go) => setTimeout(go));
+        await free(true);
+        const there = await store.has(argument.hashes);
+        await over;
+        deaf();
+        return [told_left, there];"""
     stored = WHOLE[STARTS[4] : STARTS[5]]
-    argument = {"hashes": [hash for hash, _ in SEGMENTS], "stored": list(stored),
-                "total": len(WHOLE)}  # fmt: skip
-    told, there = call(page, model, body, argument)
+    argument = {"hashes": [hash for hash, _ in SEGMENTS], "stored": list(stored)}
+    model.hold("/m.gguf", 1001)
+    over = threading.Timer(1.0, model.release)  # so that the lock is seen to be held
+    over.start()
+    left, there = call(page, model, body, argument)
     assert there == [False] + [True] * 8
-    assert told == {"small": 7, "all": len(WHOLE) - 1000 - len(stored), "header": 0, "other": 0}
+    assert left
+    assert left == sorted(left, reverse=True)
+    assert 0 <= left[-1] <= left[0] < len(WHOLE) - len(stored)
     covered = ranges(model)
     assert covered[0][0] == 1000
     assert covered[-1][1] == len(WHOLE)
@@ -87,24 +96,10 @@ def test_each_byte_once(page: Page, model: SiteServer) -> None:
     assert gaps == [(STARTS[4], STARTS[5])]
 
 
-@engines("chromium", "firefox_no_gpu")
-def test_a_wait_can_be_given_up(page: Page, model: SiteServer) -> None:
-    body = """
-        prefetch.start(location.origin + "/m.json");
-        const stop = new AbortController();
-        const url = location.origin + "/m.gguf";
-        const waiting = prefetch.wait(url, 1000, 7000, () => {}, stop.signal);
-        stop.abort("enough");
-        return waiting.then(() => "done", (reason) => reason);"""
-    assert call(page, model, body, None) == "enough"
-
-
 @engines("chromium")
 def test_no_manifest(page: Page, model: SiteServer) -> None:
     body = """
-        prefetch.start(location.origin + "/none.json");
-        const { signal } = new AbortController();
-        await prefetch.wait(location.origin + "/m.gguf", 0, 9, () => {}, signal);
+        await prefetch.start(location.origin + "/none.json");
         return store.list();"""
     assert call(page, model, body, None) == []
 

@@ -246,7 +246,9 @@ def test_hashes_that_are_not_known_are_learnt(store: Store, server: SiteServer) 
     other = store("fetchRun", PATH, 0, SEGMENTS[:1], {"etag": run["etag"]})
     assert (other["done"], other["error"]["code"], other["retry"]) == ([], "DownloadError", False)
     assert other["etag"] not in (None, run["etag"])
-    assert other["error"]["need"] == f"etag {run['etag']}"
+    assert other["error"]["need"] == f"the file {run['etag']}"
+    assert [r.if_range for r in server.log if r.path == PATH] == [None, run["etag"], run["etag"]]
+    assert server.log[-1].status == 200, "the whole new file, not a range of it"
 
 
 @engines(*RUNS)

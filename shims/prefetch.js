@@ -1,69 +1,57 @@
 // A hint: fetches the model that most visits want while Python is still starting.
 //
-// What it stores is what Python would fetch anyway, so when it fails, nothing is lost. Before
-// Python fetches a range itself it waits here for it, so that nothing is fetched twice.
+// What it stores is what Python would fetch anyway, so when it fails, nothing is lost. It holds the
+// lock of the file as any tab that downloads does (store/together.py), so that Python, which waits
+// for it, fetches nothing twice; and it tells how much is left.
 
+import { hold } from "./locks.js";
 import * as store from "./store.js";
+import { tell } from "./told.js";
 
 const REQUESTS = 4; // at a time, each with a share of the bytes
+const TELL_MS = 100; // what an eye can follow
 
-/** @typedef {{at: number, nbytes: number, segments: [string, number][], arrived: number, stored: number, ended: boolean}} Share */
+/** @typedef {{at: number, nbytes: number, segments: [string, number][]}} Share */
 
-let file = ""; // its address
-/** @type {Share[]} */
-let shares = [];
-/** @type {Promise<void>} */
-let planned = Promise.resolve();
-/** @type {Set<() => void>} */
-const watchers = new Set();
-
-/** @param {string} manifest  its address @param {string} [needs]  "webgpu" */
-export function start(manifest, needs) {
-  planned = plan(manifest, needs).catch((error) => console.info("prefetch:", error));
-  planned.then(() => shares.forEach(fetchShare));
+/** Ends when nothing more comes. @param {string} manifest  its address @param {string} [needs]  "webgpu" */
+export async function start(manifest, needs) {
+  try {
+    if (needs !== "webgpu" || (await navigator.gpu?.requestAdapter())) await bring(manifest);
+  } catch (error) {
+    console.info("prefetch:", error);
+  }
 }
 
-/**
- * Waits until nothing of bytes [offset, offset + nbytes) of `url` is still on its way.
- * @param {string} url @param {number} offset @param {number} nbytes
- * @param {(nbytes: number) => void} onBytes  called with what arrived of them
- * @param {AbortSignal} signal
- */
-export async function wait(url, offset, nbytes, onBytes, signal) {
-  await planned;
-  const end = offset + nbytes;
-  const mine = shares.filter((share) => share.at < end && share.at + share.nbytes > offset);
-  if (url !== file || !mine.length) return;
-  let told = 0;
-  await new Promise((resolve, reject) => {
-    const look = () => {
-      if (signal.aborted) return finish(reject);
-      const covered = mine.reduce((sum, { at, arrived }) =>
-        sum + Math.max(0, Math.min(end, at + arrived) - Math.max(offset, at)), 0); // prettier-ignore
-      if (covered > told) onBytes(covered - told);
-      told = covered;
-      if (mine.every((share) => share.ended || share.at + share.stored >= end)) finish(resolve);
-    };
-    const finish = (/** @type {(reason: any) => void} */ settle) => {
-      watchers.delete(look);
-      signal.removeEventListener("abort", look);
-      settle(signal.reason);
-    };
-    watchers.add(look);
-    signal.addEventListener("abort", look);
-    look();
-  });
-}
-
-/** @param {string} manifest @param {string} [needs] */
-async function plan(manifest, needs) {
-  if (needs === "webgpu" && !(await navigator.gpu?.requestAdapter())) return;
+/** @param {string} manifest */
+async function bring(manifest) {
   const response = await fetch(manifest);
   if (!response.ok) return;
   const content = await response.json();
-  file = new URL(content.file.url, manifest).href;
-  const weights = Math.min(.../** @type {any[]} */ (Object.values(content.tensors)).map((t) => t.offset));
-  shares = share((await missing(content.segments)).filter(({ at }) => at >= weights));
+  const file = new URL(content.file.url, manifest).href;
+  const name = `download ${content.file.sha256 ?? file}`;
+  const end = new AbortController();
+  const { over } = await hold(name, false, true, end.signal);
+  try {
+    const weights = Math.min(.../** @type {any[]} */ (Object.values(content.tensors)).map((t) => t.offset));
+    const shares = share((await missing(content.segments)).filter(({ at }) => at >= weights));
+    await Promise.all(fetchAll(file, name, shares));
+  } finally {
+    end.abort();
+    await over;
+  }
+}
+
+/** @param {string} file @param {string} name @param {Share[]} shares */
+function fetchAll(file, name, shares) {
+  let left = shares.reduce((sum, { nbytes }) => sum + nbytes, 0);
+  let told = 0;
+  const onBytes = (/** @type {number} */ nbytes) => {
+    left -= nbytes;
+    if (performance.now() - told < TELL_MS) return;
+    told = performance.now();
+    tell(name, String(left));
+  };
+  return shares.map(({ at, segments }) => store.fetchRun(file, at, segments, { onBytes }));
 }
 
 /** @param {[string, number][]} segments */
@@ -90,23 +78,8 @@ function share(segments) {
     if (last && last.at + last.nbytes === at && covered < found.length * most) {
       last.nbytes += nbytes;
       last.segments.push([hash, nbytes]);
-    } else found.push({ at, nbytes, segments: [[hash, nbytes]], arrived: 0, stored: 0, ended: false });
+    } else found.push({ at, nbytes, segments: [[hash, nbytes]] });
     covered += nbytes;
   }
   return found;
-}
-
-/** @param {Share} share */
-async function fetchShare(share) {
-  const onBytes = (/** @type {number} */ nbytes) => {
-    share.arrived += nbytes;
-    watchers.forEach((look) => look());
-  };
-  const onStored = (/** @type {number} */ nbytes) => {
-    share.stored += nbytes;
-    watchers.forEach((look) => look());
-  };
-  await store.fetchRun(file, share.at, share.segments, { onBytes, onStored });
-  share.ended = true;
-  watchers.forEach((look) => look());
 }

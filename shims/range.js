@@ -1,7 +1,9 @@
 // A range of a URL as a stream of exactly sized pieces, over fetch.
 //
 // Accepts what the world's servers do: 206, or 200 with the whole file where Range is unknown
-// (its beginning is then skipped). Everything else is an error with plain fields
+// (its beginning is then skipped). A file that is another one by now is noticed by its ETag, else
+// by when it was last modified. On its own origin If-Range tells the server which one is meant;
+// across origins it would cost a preflight, which many hosts refuse. Everything else is an error with plain fields
 // {code, what, got, need, where, fix}, the codes being class names of edgewise/errors.py, and
 // `retry`, which says whether the same request may do better later. It stores nothing.
 
@@ -10,7 +12,7 @@
  * @typedef {object} Options
  * @property {AbortSignal} [signal]
  * @property {(nbytes: number) => void} [onBytes]  called for every chunk, with what it adds
- * @property {string | null} [etag]  what the file had before: another one is an error
+ * @property {string | null} [etag]  what the file had before (the date has no quotes): another one is an error
  * @property {number} [stallMs]
  */
 
@@ -51,20 +53,23 @@ export async function openRange(url, offset, lengths, room, options = {}) {
   const end = new AbortController();
   const both = signal ? AbortSignal.any([signal, end.signal]) : end.signal;
   try {
-    const response = await request(url, offset, nbytes, both, stallMs);
+    const response = await request(url, offset, nbytes, etag, both, stallMs);
     check(response, url, offset, nbytes, etag);
     const ranged = response.status === 206;
     const stream = pieces(response, ranged ? 0 : offset, lengths, room, stallMs, end, onBytes);
-    return { ranged, etag: response.headers.get("etag"), pieces: stream };
+    const { headers } = response;
+    return { ranged, etag: headers.get("etag") ?? headers.get("last-modified"), pieces: stream };
   } catch (error) {
     end.abort(); // a body that nobody reads would hold the connection
     throw error;
   }
 }
 
-/** @param {string} url @param {number} offset @param {number} nbytes @param {AbortSignal} signal @param {number} stallMs */
-async function request(url, offset, nbytes, signal, stallMs) {
-  const headers = { range: `bytes=${offset}-${offset + nbytes - 1}` };
+/** @param {string} url @param {number} offset @param {number} nbytes @param {string | null} etag @param {AbortSignal} signal @param {number} stallMs */
+async function request(url, offset, nbytes, etag, signal, stallMs) {
+  const headers = new Headers({ range: `bytes=${offset}-${offset + nbytes - 1}` });
+  const own = new URL(url, location.href).origin === location.origin;
+  if (own && etag?.startsWith('"')) headers.set("if-range", etag); // a weak one names no bytes
   try {
     // no-store: the bytes are kept once, here, and a bad copy in the HTTP cache is passed by
     return await within(stallMs, url, fetch(url, { headers, signal, cache: "no-store" }));
@@ -88,9 +93,9 @@ function check(response, url, offset, nbytes, etag) {
   if (status === 206 && !hidden && !got?.startsWith(range)) {
     throw lost(url, `content-range: ${got}`, `${range}…`, false);
   }
-  const now = headers.get("etag");
+  const now = headers.get(etag?.endsWith('"') ? "etag" : "last-modified");
   if (etag !== null && now !== null && now !== etag) {
-    throw Object.assign(lost(url, `a changed file (etag ${now})`, `etag ${etag}`, false), { etag: now });
+    throw Object.assign(lost(url, `a changed file (${now})`, `the file ${etag}`, false), { etag: now });
   }
 }
 

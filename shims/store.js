@@ -20,7 +20,8 @@ import { Writer } from "./writer.js";
  * @property {Fields} [error]   why it ended early; it concerns the first segment not in `done`
  * @property {boolean} retry    whether the same request may do better later
  * @property {boolean} ranged   false when the server sent the whole file instead of the range
- * @property {string | null} etag  of the response, where the server shows it
+ * @property {string | null} etag  of the response, else when it was last modified, where the server
+ *                                 shows it
  */
 
 const OBJECTS = "edgewise-objects-1"; // the number is the layout's version
@@ -157,22 +158,17 @@ export async function persist() {
  * @param {string} url
  * @param {number} offset  of the first segment in the file, bytes
  * @param {Segment[]} segments
- * @param {import("./range.js").Options & {onStored?: (nbytes: number) => void}} [options]
- *        onStored is called for what became visible, in order
+ * @param {import("./range.js").Options} [options]
  * @returns {Promise<Run>}
  */
 export async function fetchRun(url, offset, segments, options = {}) {
-  const { signal, onStored } = options;
+  const { signal } = options;
   const stop = new AbortController();
   /** @type {Run} */
   const run = { done: [], retry: false, ranged: true, etag: null };
-  const stored = (/** @type {string} */ hash, /** @type {number} */ nbytes) => {
-    run.done.push(hash);
-    onStored?.(nbytes);
-  };
   try {
     const cache = await open(OBJECTS);
-    const writer = new Writer((pieces) => packs.write(cache, pieces, commit), stored, () => stop.abort());
+    const writer = new Writer((pieces) => packs.write(cache, pieces, commit), run.done, () => stop.abort());
     const both = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
     await writer.through(() => receive(run, writer, url, offset, segments, { ...options, signal: both }));
   } catch (/** @type {any} */ error) {

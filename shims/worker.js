@@ -113,12 +113,12 @@ async function startPyodide(site) {
 }
 
 async function loadShims() {
-  const [store, locks, share, file, prefetch, webgpu, wasm, webnn, tokenizer, builtin] = await Promise.all([
-    import("./store.js"), import("./locks.js"), import("./share.js"), import("./file.js"),
-    import("./prefetch.js"), import("./webgpu.js"), import("./wasm.js"), import("./webnn.js"),
+  const [store, locks, told, share, file, prefetch, webgpu, wasm, webnn, tokenizer, builtin] = await Promise.all([
+    import("./store.js"), import("./locks.js"), import("./told.js"), import("./share.js"),
+    import("./file.js"), import("./prefetch.js"), import("./webgpu.js"), import("./wasm.js"), import("./webnn.js"),
     import("./tokenizer.js"), import("./builtin_port.js"),
   ]); // prettier-ignore
-  return { store, locks, share, file, prefetch, webgpu, wasm, webnn, tokenizer, builtin };
+  return { store, locks, told, share, file, prefetch, webgpu, wasm, webnn, tokenizer, builtin };
 }
 
 /** Modules whose functions throw only Errors: Python cannot await what rejects with anything

@@ -33,12 +33,12 @@ export class Writer {
 
   /**
    * @param {(pieces: Piece[]) => Promise<void>} write  stores them together or not at all
-   * @param {(hash: string, nbytes: number) => void} onStored  called for each, in order
+   * @param {string[]} done  gets the hashes of those that are stored, in order
    * @param {() => void} stop  ends the reading: what comes is not wanted any more
    */
-  constructor(write, onStored, stop) {
+  constructor(write, done, stop) {
     this.write = write;
-    this.onStored = onStored;
+    this.done = done;
     this.stop = stop;
   }
 
@@ -99,6 +99,6 @@ export class Writer {
     await this.write(pieces);
     release(nbytes);
     this.#held -= nbytes;
-    for (const [hash, { length }] of pieces) this.onStored(hash, length);
+    this.done.push(...pieces.map(([hash]) => hash));
   }
 }

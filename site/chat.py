@@ -3,7 +3,8 @@
 Runs in Pyodide in the page's worker. It reaches the page through `View` and `Window`, the model
 through `edgewise.tasks.chat`, and holds the conversation. Parameters of its address:
 
-    model=URL       a manifest, or a .gguf file; default: the one that index.html names
+    model=URL       a manifest, a .gguf file or hf://org/name/file.gguf; default: the one that
+                    index.html names
     policy=WORD     auto (default), local (nothing you type leaves this page) or server
     target=WORD     webgpu or wasm: what of this device may answer; default: the fastest
     server=URL      who answers when this device cannot; default: this site's own server

@@ -42,29 +42,17 @@ def hub() -> None:
 @click.option("--local", is_flag=True, help="Send nothing to a server.")
 def resolve(task: str, indices: Sequence[str], licences: Sequence[str], **wishes: Any) -> None:
     """Rank what does TASK on this machine, with the reason of each."""
-    choices, conflicts = asyncio.run(_choices(task, indices, licences or None, wishes))
-    for conflict in conflicts:
-        ERR.print(Text(str(conflict), style="yellow"), soft_wrap=True)
-    for choice in choices:
-        style = "bold" if choice.accepted else "dim"
-        name = Text(choice.candidate.name, style=style)
-        OUT.print(name.append(f"  {choice.reason}", style="not bold"), soft_wrap=True)
-    if not choices:
-        OUT.print(f"No model for {task!r}")
-
-
-async def _choices(
-    task: str, indices: Sequence[str], licences: Sequence[str] | None, wishes: dict[str, Any]
-) -> Any:
     from .host.cpython import CPythonHost
-    from .hub.resolve import resolve
-    from .hub.sources import load_index
-    from .router.look import look
+    from .router.find import find
 
-    host = CPythonHost()
-    index, conflicts = await load_index(host, indices)
-    machine = await look(host, index, task, wishes["languages"])
-    return resolve(task, index=index, machine=machine, licences=licences, **wishes), conflicts
+    found = asyncio.run(find(CPythonHost(), task, indices, licences=licences or None, **wishes))
+    for conflict in found.conflicts:
+        ERR.print(Text(str(conflict), style="yellow"), soft_wrap=True)
+    for choice in found.choices:
+        name = Text(choice.candidate.name, style="bold" if choice.accepted else "dim")
+        OUT.print(name.append(f"  {choice.reason}", style="not bold"), soft_wrap=True)
+    if not found.choices:
+        OUT.print(Text(f"No model for {task!r}"))
 
 
 @hub.command()

@@ -19,9 +19,12 @@
 #define GROUP 128  // columns of x with one range
 #define LEVELS 127.0f
 #define PAIRED 258   // 127 * 258 fits 16 bits: the most that four codes of one sign may be together
+#define PADDED 16     // K is filled up to a multiple of it
 #define SUMS (COLUMNS + 4)  // of a panel's group: its rows' sums, whether all are PAIRED, nothing
 
 enum { PLAIN = 0, RELU = 1, GELU = 2 };
+
+INLINE u32 fours_of(u32 k) { return (k + PADDED - 1) / PADDED * (PADDED / 4); }
 
 // Up to four floats from p; zeros for what is past `n`.
 INLINE v128 load_some(const f32 *p, u32 n) {
@@ -62,12 +65,14 @@ INLINE v128 tile_codes(const f32 *x[ROWS], u32 at, u32 n, const v128 *low, const
                                  wasm_i16x8_narrow_i32x4(c[2], c[3]));
 }
 
-// bindings  0 x, 1 codes [M / 4][K / 4][4 rows][4], 2 ranges [M / 4][K / 128][step, low][4]
+// K' is K filled up to a multiple of PADDED, in W with zeros.
+
+// bindings  0 x, 1 codes [M / 4][K' / 4][4 rows][4], 2 ranges [M / 4][K / 128][step, low][4]
 // numbers   3 M, 4 K
 KERNEL(quantise8) {
-  u32 rows = a[3], k = a[4], groups = (k + GROUP - 1) / GROUP;
+  u32 rows = a[3], k = a[4], fours = fours_of(k), groups = (k + GROUP - 1) / GROUP;
   for (u32 tile = begin; tile < end; tile++) {
-    u8 *codes = PTR(u8, 1) + tile * ((k + 3) / 4) * 16;
+    u8 *codes = PTR(u8, 1) + tile * fours * 16;
     for (u32 g = 0; g < groups; g++) {
       u32 n = least(GROUP, k - g * GROUP), whole = n & ~3u;
       const f32 *x[ROWS];
@@ -136,20 +141,6 @@ INLINE void eight(const Four *w, const Codes *x, v128 sums[ROWS][2], v128 ones, 
   }
 }
 
-// Sixteen columns at a time; how many fours are done. The pointers are hidden where they are used:
-// then their offsets are part of the loads.
-INLINE u32 sixteens(const Four *w, const Codes *x, u32 fours, v128 sums[ROWS][2], v128 ones,
-                    int paired) {
-  for (u32 i = fours / 4; i; i--, w += 4, x += 4) {
-    const Four *panel = w;
-    const Codes *codes = x;
-    __asm__("" : "+r"(panel), "+r"(codes));
-    eight(panel, codes, sums, ones, paired);
-    eight(panel + 2, codes + 2, sums, ones, paired);
-  }
-  return fours & ~3u;
-}
-
 INLINE v128 lane(v128 v, u32 i) {
   switch (i) {
     case 0: return wasm_i32x4_shuffle(v, v, 0, 0, 0, 0);
@@ -159,23 +150,23 @@ INLINE v128 lane(v128 v, u32 i) {
   }
 }
 
-// y += step * products + low * W's sums, over one group of columns, `fours` of four. A function of
-// its own: y would take registers from the loop.
-__attribute__((noinline)) static void multiply(const Codes *x, const Four *w, u32 fours,
-                                               const f32 *ranges, const f32 *w_sums, v128 *y) {
+// y += step * products + low * W's sums, over one group of columns, `fours` of four. The pointers are
+// hidden where they are used: then their offsets are part of the loads.
+INLINE void multiply(const Codes *x, const Four *w, u32 fours, const f32 *ranges,
+                     const f32 *w_sums, v128 *y, int paired) {
   v128 sums[ROWS][2];
   i32 one = 1;
   __asm__("" : "+r"(one));
   v128 ones = wasm_i16x8_splat((i16)one);
 #pragma unroll
   for (u32 r = 0; r < ROWS; r++) sums[r][0] = sums[r][1] = I(0);
-  u32 i = w_sums[COLUMNS] != 0 ? sixteens(w, x, fours, sums, ones, 1)
-                               : sixteens(w, x, fours, sums, ones, 0);
-  for (; i < fours; i++)
-#pragma unroll
-    for (u32 r = 0; r < ROWS; r++)
-      for (u32 half = 0; half < 2; half++)
-        sums[r][half] = dot(w[i].half[half], wasm_v128_load32_splat(&x[i].row[r]), sums[r][half], ones);
+  for (u32 i = fours / 4; i; i--, w += 4, x += 4) {
+    const Four *panel = w;
+    const Codes *codes = x;
+    __asm__("" : "+r"(panel), "+r"(codes));
+    eight(panel, codes, sums, ones, paired);
+    eight(panel + 2, codes + 2, sums, ones, paired);
+  }
   v128 steps = load(ranges), lows = load(ranges + ROWS);
 #pragma unroll
   for (u32 r = 0; r < ROWS; r++) {
@@ -187,6 +178,18 @@ __attribute__((noinline)) static void multiply(const Codes *x, const Four *w, u3
       y[2 * r + half] = wasm_f32x4_add(y[2 * r + half], wasm_f32x4_add(products, rest));
     }
   }
+}
+
+// Functions of their own: y, and the other one's sums, would take registers from a loop.
+__attribute__((noinline)) static void multiply_paired(const Codes *x, const Four *w, u32 fours,
+                                                      const f32 *ranges, const f32 *w_sums,
+                                                      v128 *y) {
+  multiply(x, w, fours, ranges, w_sums, y, 1);
+}
+
+__attribute__((noinline)) static void multiply_any(const Codes *x, const Four *w, u32 fours,
+                                                   const f32 *ranges, const f32 *w_sums, v128 *y) {
+  multiply(x, w, fours, ranges, w_sums, y, 0);
 }
 
 // x · (1/2 + c R(c²)) with c = x within ±5.3, where erf(c / √2) / 2c is fitted by a quotient R: within
@@ -204,17 +207,28 @@ INLINE v128 finished(v128 y, v128 scale, v128 bias, u32 act) {
   return act == RELU ? wasm_f32x4_max(y, F(0.0f)) : y;
 }
 
-// Writes a tile, but for what is outside of y.
-INLINE void write(const u32 *a, u32 row, u32 column, const v128 *y) {
+// Writes rows of a tile whose columns are all in y.
+INLINE void write_whole(const u32 *a, u32 row, u32 column, const v128 *y) {
+  u32 n = a[8], rows = least(ROWS, a[7] - row), act = a[11];
+  const f32 *scale = PTR(const f32, 4) + column, *bias = PTR(const f32, 5) + column;
+  f32 *to = PTR(f32, 6) + row * n + column;
+  v128 scale0 = load(scale), scale1 = load(scale + 4);
+  v128 bias0 = a[10] ? load(bias) : F(0.0f), bias1 = a[10] ? load(bias + 4) : F(0.0f);
+  for (u32 r = 0; r < rows; r++, to += n) {
+    store(to, finished(y[2 * r], scale0, bias0, act));
+    store(to + 4, finished(y[2 * r + 1], scale1, bias1, act));
+  }
+}
+
+// Writes those columns of a tile that are in y.
+INLINE void write_some(const u32 *a, u32 row, u32 column, const v128 *y) {
   u32 n = a[8], rows = least(ROWS, a[7] - row);
-  for (u32 half = 0; half < 2; half++) {
-    u32 first = column + 4 * half;
-    if (first >= n) return;
+  for (u32 first = column; first < n; first += 4, y++) {
     v128 scale = load_some(PTR(const f32, 4) + first, n - first);
     v128 bias = a[10] ? load_some(PTR(const f32, 5) + first, n - first) : F(0.0f);
     for (u32 r = 0; r < rows; r++) {
       f32 out[4], *to = PTR(f32, 6) + (row + r) * n + first;
-      v128 made = finished(y[2 * r + half], scale, bias, a[11]);
+      v128 made = finished(y[2 * r], scale, bias, a[11]);
       if (first + 4 <= n) {
         store(to, made);
         continue;
@@ -225,9 +239,9 @@ INLINE void write(const u32 *a, u32 row, u32 column, const v128 *y) {
   }
 }
 
-// bindings  0 codes, 1 ranges, 2 panels [N / 8][K / 4][8][4], 3 sums of W's rows [N / 8][K / 128][SUMS],
-//           4 scale [N], 5 bias [N], 6 y
-// numbers   7 M, 8 N, 9 K / 4, 10 whether there is a bias, 11 act
+// bindings  0 codes, 1 ranges, 2 panels [N / 8][K' / 4][8][4], 3 sums of W's rows
+//           [N / 8][K / 128][SUMS], 4 scale [N], 5 bias [N], 6 y
+// numbers   7 M, 8 N, 9 K' / 4, 10 whether there is a bias, 11 act
 KERNEL(gemm8) {
   u32 rows = a[7], fours = a[9], groups = (fours + GROUP / 4 - 1) / (GROUP / 4);
   for (u32 row = 0; row < rows; row += BLOCK)
@@ -236,13 +250,18 @@ KERNEL(gemm8) {
         v128 y[2 * ROWS];
         for (u32 i = 0; i < 2 * ROWS; i++) y[i] = F(0.0f);
         for (u32 g = 0; g < groups; g++) {
-          u32 first = g * (GROUP / 4);
-          multiply(PTR(const Codes, 0) + r / ROWS * fours + first,
-                   PTR(const Four, 2) + panel * fours + first, least(GROUP / 4, fours - first),
-                   PTR(const f32, 1) + 2 * (r * groups + g * ROWS),
-                   PTR(const f32, 3) + (panel * groups + g) * SUMS, y);
+          u32 first = g * (GROUP / 4), n = least(GROUP / 4, fours - first);
+          const Codes *x = PTR(const Codes, 0) + r / ROWS * fours + first;
+          const Four *w = PTR(const Four, 2) + panel * fours + first;
+          const f32 *ranges = PTR(const f32, 1) + 2 * (r * groups + g * ROWS);
+          const f32 *sums = PTR(const f32, 3) + (panel * groups + g) * SUMS;
+          if (sums[COLUMNS] != 0)
+            multiply_paired(x, w, n, ranges, sums, y);
+          else
+            multiply_any(x, w, n, ranges, sums, y);
         }
-        write(a, r, panel * COLUMNS, y);
+        if (panel < a[8] / COLUMNS) write_whole(a, r, panel * COLUMNS, y);
+        else write_some(a, r, panel * COLUMNS, y);
       }
 }
 
@@ -267,7 +286,7 @@ static int is_paired(const i8 *panel, u32 fours) {
 // numbers   3 rows, 4 K
 // items     panels
 KERNEL(pack8) {
-  u32 rows = a[3], k = a[4], fours = (k + 3) / 4, groups = (k + GROUP - 1) / GROUP;
+  u32 rows = a[3], k = a[4], fours = fours_of(k), groups = (k + GROUP - 1) / GROUP;
   for (u32 panel = begin; panel < end; panel++) {
     i8 *codes = PTR(i8, 1) + panel * fours * 32;
     f32 *sums = PTR(f32, 2) + panel * groups * SUMS;

@@ -11,12 +11,14 @@ const ORIGIN = "https://edgewise.invalid"; // keys must be http(s) URLs; .invali
 /** @param {string} sha256 */
 const key = (sha256) => `${ORIGIN}/files/${sha256}`;
 
+/** Whether a frame can be given more than cookies: a browser that cannot would ask the person in
+ * vain. Handles have no global name; this function came with them. */
+export const canOpen = () => "hasUnpartitionedCookieAccess" in document;
+
 /** The store that all sites share, opened from a frame. Rejects where the browser refuses.
  * @returns {Promise<Cache>} */
 export async function open() {
   const handle = await /** @type {any} */ (document).requestStorageAccess({ caches: true });
-  // a browser that does not know `caches` gives cookies alone, and no handle
-  if (!handle?.caches) throw new DOMException("no shared Cache Storage", "NotSupportedError");
   return handle.caches.open(FILES);
 }
 

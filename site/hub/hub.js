@@ -6,7 +6,7 @@
 // storage, which the browser keeps apart for each embedding site.
 
 import { serve } from "../shims/place.js";
-import { clear, counted, find, keep, list, open } from "./files.js";
+import { canOpen, clear, counted, find, keep, list, open } from "./files.js";
 
 const ASKED = 32; // different files that a site may name while its page is open
 
@@ -113,9 +113,11 @@ function remember(origin, answer) {
 /** Waits for the embedding page's port, and takes no second one. */
 function framed() {
   addEventListener("message", function hear({ source, origin, data, ports: [port] }) {
-    if (source !== parent || data !== "site" || !port || !isSecure(origin)) return;
+    if (source !== parent || data !== "site" || !port) return;
     removeEventListener("message", hear);
-    new Guest(origin, port).start();
+    const why = obstacle(origin);
+    if (why) serve(port, { find: () => Promise.reject(why), offer: () => Promise.reject(why) });
+    else new Guest(origin, port).start();
   });
   parent.postMessage("hub", "*"); // says nothing but that it is here
 }
@@ -124,7 +126,14 @@ function framed() {
 function isSecure(origin) {
   if (origin === "null") return false; // a sandboxed or local page: it could be anyone's
   const { protocol, hostname } = new URL(origin);
-  return protocol === "https:" || ["localhost", "127.0.0.1"].includes(hostname);
+  return protocol === "https:" || /^(127\.0\.0\.1|(.+\.)?localhost)$/.test(hostname);
+}
+
+/** Why a site is not even asked about, if it is not. @param {string} origin */
+function obstacle(origin) {
+  if (!isSecure(origin)) return new DOMException("the site has no HTTPS, or no origin", "SecurityError");
+  if (canOpen()) return null;
+  return new DOMException("this browser has no Cache Storage that sites share", "NotSupportedError");
 }
 
 /** The page visited by itself: here the person sees what sites cannot. */

@@ -59,6 +59,12 @@ class SmallHost:
     def lock(self, name: str, *, shared: bool = False) -> AsyncExitStack:
         return AsyncExitStack()
 
+    def hear(self, name: str, on_text: object) -> AsyncExitStack:
+        return AsyncExitStack()
+
+    def tell(self, name: str, text: str) -> None:
+        """There is nobody else."""
+
     async def get_text(self, name: str) -> str | None:
         return self.texts.get(name)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from edgewise.errors import NoDeviceError
+from edgewise.errors import NoDeviceError, UnsupportedError
 from edgewise.host.base import Device, Target
 from edgewise.host.builtins import NoBuiltins
 from edgewise.store.folder import Folder
@@ -31,6 +31,9 @@ class Bare:
     async def open_device(self, target: Target | None = None) -> Device:
         raise NoDeviceError("no device")
 
+    async def fetch_text(self, url: str) -> str:
+        return blocks("json")[0]
+
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
@@ -48,8 +51,6 @@ def test_the_page(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         printed.append(capsys.readouterr().out)
     assert [each for each in printed if each] == blocks("text")
     host = Bare(tmp_path)
-    found = asyncio.run(names["choices_here"](host, "translation", ("en", "ja")))
-    assert [(choice.candidate.name, choice.accepted) for choice in found] == [
-        ("opus-en-ja 1.3.0 int8", True), ("translator (Translator)", False),
-    ]  # fmt: skip
+    with pytest.raises(UnsupportedError, match=r"no model for 'feature-extraction'.*without any"):
+        asyncio.run(names["vectors"](host, ["Hello"]))
     assert asyncio.run(names["translate"](host, "Hello")) is None

@@ -44,6 +44,7 @@ def test_bytes_that_are_here_count_wherever_they_came_from(tmp_path: Path) -> No
     index = Index((Entry("m", "t", variants=(
         variant("a", "https://a.test/old"), variant("b", "https://a.test/new"),
         variant("c", "https://a.test/changed"), variant("d", "https://a.test/never-seen"),
+        variant("e", "https://a.test/old-form"),
     )),))  # fmt: skip
     store = Folder(tmp_path)
     for begin, end in ((0, 10), (10, 30), (30, 60)):
@@ -52,6 +53,7 @@ def test_bytes_that_are_here_count_wherever_they_came_from(tmp_path: Path) -> No
     async def found() -> dict[str, int]:
         for name, manifest in (("old", old), ("new", new), ("changed", changed)):
             await store.put_text(f"manifest https://a.test/{name}", manifest.to_json())
+        await store.put_text("manifest https://a.test/old-form", "{}")
         return await missing_bytes(store, index)
 
     assert asyncio.run(found()) == {

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgewise.errors import InputError, UnsupportedError
 from edgewise.hub.index import Index, Variant
@@ -102,3 +104,40 @@ def test_what_has_to_be_opened() -> None:
         "https://models.test/polyglot.json", "https://models.test/polyglot-sw.json",
     )  # fmt: skip
     assert (made.nbytes, made.download, made.memory) == (609_000_000, 609_000_000, 710_000_000)
+
+
+PATHS = sorted({
+    part.manifest.removeprefix("https://models.test/")
+    for entry in INDEX.entries for variant in entry.variants for part in variant.parts
+})  # fmt: skip
+MB = 1_000_000
+ASKED = st.fixed_dictionaries(
+    {"task": st.sampled_from(sorted({entry.task for entry in INDEX.entries}))},
+    optional={
+        "here": st.lists(st.sampled_from(PATHS), max_size=4),
+        "has": st.lists(st.sampled_from(["wasm", "webgpu", "shader-f16", "wasm-threads"])),
+        "memory": st.integers(0, 1500).map(MB.__mul__),
+        "version": st.sampled_from([">=1", "<2", "~=1.0", ">=1.0.0-0"]),
+        "prefer": st.lists(st.sampled_from(["int8", "Q4_1", "pair", "server"]), max_size=2),
+        "local": st.booleans(),
+        "bytes_per_second": st.sampled_from([1e8, 1e10]),
+    },
+)
+
+
+@pytest.mark.slow
+@given(ASKED, st.integers(0, 900).map(MB.__mul__), st.integers(0, 900).map(MB.__mul__))
+def test_whatever_is_asked(query: dict[str, Any], some: int, more: int) -> None:
+    """All are told of, ranked and with a reason; who may download more can do no less."""
+    fewer = asked({**query, "max_bytes": min(some, more)})
+    choices = asked({**query, "max_bytes": max(some, more)})
+    able = [choice.candidate for choice in choices if choice.accepted]
+    assert [choice.candidate for choice in choices[: len(able)]] == able
+    assert [each.rank for each in able] == sorted(each.rank for each in able)
+    assert all(choice.reason for choice in choices)
+    assert {c.candidate.entry.title for c in choices} == {
+        entry.title for entry in INDEX.entries if entry.task == query["task"]
+    }
+    names = {choice.candidate.name for choice in choices if choice.accepted}
+    assert {choice.candidate.name for choice in fewer if choice.accepted} <= names
+    assert all((each.download or 0) <= max(some, more) for each in able)

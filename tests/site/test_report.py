@@ -172,6 +172,11 @@ def test_settings() -> None:
     )
 
 
+def test_a_model_on_a_hub() -> None:
+    model = "hf://org/name@v1/model.gguf"
+    assert settings.parse(f"https://a.test/?model={model}", "m").model == model
+
+
 @pytest.mark.parametrize(
     "query", ["policy=none", "target=gpu", "tokens=0", "tokens=x", "tokens=-1", "debug=5"]
 )

@@ -401,10 +401,36 @@ def test_a_file_that_changed_while_it_was_learnt(server: SiteServer, folder: Fol
     other = random_bytes(len(DATA), seed=1)
     (server.root / "new.gguf").write_bytes(other)
     (server.root / "new.gguf").rename(server.root / "model.gguf")
+    server.log.clear()
     with pytest.raises(DownloadError, match="a changed file"):
         fetch(folder, server.url, unknown(MODEL))
+    assert {(r.status, bool(r.if_range)) for r in server.log} == {(200, True)}
     found = fetch(folder, server.url, unknown(MODEL))
     assert found.segments == manifest_of(other, SIZES).segments
+
+
+@pytest.mark.parametrize("etag", [None, 'W/"1"'])
+def test_a_host_that_says_of_a_file_only_when_it_was_modified(
+    folder: Folder, etag: str | None
+) -> None:
+    """A weak ETag names no bytes: it is compared, but the server is not asked by it."""
+
+    def answer(handler: BaseHTTPRequestHandler, number: int) -> None:
+        day = "Tue" if number else "Mon"
+        shown = {"last_modified": f"{day}, 01 Jan 2024 00:00:00 GMT"}
+        if etag:
+            shown["etag"] = 'W/"2"' if number else etag
+        sent.append(handler.headers["if-range"])
+        send_range(handler, DATA, **shown)
+
+    sent: list[str | None] = []
+    with (
+        host(answer) as (url, _),
+        pytest.raises(DownloadError, match=r"a changed file"),
+    ):
+        fetch(folder, url, unknown(MODEL))
+    assert len(sent) > 1
+    assert set(sent) == {None}
 
 
 def test_progress_is_bounded_and_ends_at_all(server: SiteServer, folder: Folder) -> None:

@@ -149,6 +149,7 @@ async def test_room_is_made_by_what_was_not_used_for_longest(store: Small) -> No
         await store.fill()
         held = {held.record.name: held.alone_nbytes for held in await library.models(store)}
         may_go = whole - 5 - held["pinned"] - held["open"]
+        assert await library.evictable(store) == may_go
         assert not await library.make_room(store, may_go + 1)
         assert await letters(store) == "abcdef", "what is not enough does not go either"
         assert await library.make_room(store, held["old"])

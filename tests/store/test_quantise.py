@@ -48,7 +48,8 @@ def assert_codes_use_their_range(codes: Any) -> None:
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    folder, out = TINY.write(tmp_path / "Tiny Bert"), tmp_path / "out"
+    folder = TINY.write(tmp_path / "Tiny Bert")
+    out = folder / "out"  # inside of what is packed
     written = pack(folder, out, "int8")
     ends = ("manifest.json", "safetensors", "tokenizer.json")
     assert sorted(path.name for path in out.iterdir()) == [f"tiny-bert-int8.{end}" for end in ends]

@@ -123,7 +123,7 @@ _OUTDATED = "of which there are fewer newer versions"
 def behind(better: Candidate, other: Candidate) -> str:
     """Why `other` ranks after `better`: the first of the rules that tells them apart."""
     pairs = zip(better.rank, other.rank, strict=True)
-    rule = next(index for index, (a, b) in enumerate(pairs) if a != b)
+    rule = next((index for index, (a, b) in enumerate(pairs) if a != b), -1)
     why = (
         lambda: f"which is preferred as {better.preferred and better.preferred[1]!r}",
         lambda: "which is here already" if better.where == HERE else "which runs on this machine",

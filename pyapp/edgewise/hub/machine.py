@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from ..errors import FormatError
 from ..host.builtins import Availability, Builtins, Interface
 from ..store.base import ObjectStore
+from ..store.known import PREFIX
 from ..store.manifest import Manifest
 from ..store.runs import missing, wanted
 from ..targets.device import DeviceFacts
@@ -56,8 +59,11 @@ async def missing_bytes(store: ObjectStore, index: Index) -> dict[str, int]:
     """
     variants = (variant for entry in index.entries for variant in entry.variants)
     urls = dict.fromkeys(part.manifest for variant in variants for part in variant.parts)
-    texts = {url: await store.get_text(f"manifest {url}") for url in urls}
-    manifests = {url: Manifest.from_json(text) for url, text in texts.items() if text is not None}
+    manifests: dict[str, Manifest] = {}
+    for url in urls:
+        text = await store.get_text(PREFIX + url)
+        with suppress(FormatError):  # one that nobody can read now is fetched again
+            manifests |= {url: Manifest.from_json(text)} if text is not None else {}
     named = {s.hash for m in manifests.values() for s in m.segments if s.hash is not None}
     asked = sorted(named)
     flags = await store.has(asked) if asked else []

@@ -53,7 +53,7 @@ class Room:
     """What the machine has, in bytes; None where it does not say."""
 
     device: int | None = None
-    storage: int | None = None  # free for the store
+    storage: int | None = None  # free for the store, or evicted for it
     stored: int = 0  # of the model's file, already in the store
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import EdgewiseError, HostError, PlanError, QuotaError, UnsupportedError
 from ..host.base import Device, Host, Target
+from ..store.library import evictable
 from ..store.manifest import Manifest
 from ..store.runs import wanted
 from .measure import measured
@@ -75,8 +76,8 @@ async def _room(host: Host, manifest: Manifest) -> Room:
 
 
 async def storage_of(host: Host) -> int | None:
-    """Bytes that are free for the store; None where the machine does not say."""
+    """Bytes that are free for the store or may be made so; None where the machine does not say."""
     estimate = await host.store.estimate()
     if estimate.quota is None or estimate.usage is None:
         return None
-    return max(estimate.quota - estimate.usage, 0)
+    return max(estimate.quota - estimate.usage, 0) + await evictable(host.store)

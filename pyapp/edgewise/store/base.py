@@ -44,7 +44,7 @@ class RunResult:
     error   why it ended early; it concerns the first segment that is not in `done`.
     retry   whether the same request may do better later.
     ranged  False when the server sent the whole file instead of the range.
-    etag    of the response, where the server shows one.
+    etag    of the response, else when it was last modified, where the server shows one.
     """
 
     done: tuple[str, ...]
@@ -100,7 +100,8 @@ class ObjectStore(Protocol):
         """Fetches, verifies and stores the run's segments by one Range request.
 
         on_bytes  called with each number of bytes that arrived.
-        etag      what the file had before: another one ends the run with a DownloadError.
+        etag      what the file had before (see `RunResult`): another one ends the run with a
+                  DownloadError.
 
         Errors of network, hash and room are in the result. Cancelling ends the request.
         """
@@ -132,6 +133,15 @@ class ObjectStore(Protocol):
 
         Gives whether it is held. What dies releases its locks. Cancelling ends the wait.
         """
+        ...
+
+    def tell(self, name: str, text: str) -> None:
+        """Says something to who hears `name` now, in other tabs and processes too."""
+        ...
+
+    def hear(self, name: str, on_text: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+        """Calls `on_text` with what is told meanwhile; of texts in quick succession maybe only with
+        the last."""
         ...
 
     async def estimate(self) -> Estimate:

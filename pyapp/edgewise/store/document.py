@@ -56,9 +56,11 @@ class Value:
     def members(self) -> list[tuple[str, Value]]:
         return [(key, self._at(item, f".{key}")) for key, item in self.mapping().items()]
 
-    def items(self, count: int | None = None) -> list[Value]:
+    def items(self, count: int | None = None, most: int | None = None) -> list[Value]:
         if not isinstance(self.data, list) or count not in (None, len(self.data)):
             raise self.wrong("an array" if count is None else f"an array of {count}")
+        if most is not None and len(self.data) > most:
+            raise self.wrong(f"an array of at most {most}")
         return [self._at(item, f"[{i}]") for i, item in enumerate(self.data)]
 
     def text(self) -> str:

@@ -2,7 +2,8 @@
 
 Nothing remembers a download: what is there is asked of the store each time, so one that was
 cut, cancelled or corrupted is resumed by calling again, and fetches only what is not there.
-Cancelling the task ends its requests; what they had stored stays.
+Cancelling the task ends its requests; what they had stored stays. Of several tabs or processes
+that want a file one fetches it (`together`); when that one goes, the next goes on.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from urllib.parse import urljoin
 from ..errors import DownloadError, FormatError, HashMismatchError, QuotaError
 from . import learn
 from .base import ObjectStore, Run, RunResult, Segment
+from .library import make_room
 from .manifest import Manifest
 from .progress import Meter, Progress
 from .runs import missing, plan, wanted
+from .sources import Sources
+from .together import Together
 
 LEARN_NBYTES = 32 * 1024 * 1024  # hashes are recorded after each request: what a crash may lose
 
@@ -58,6 +62,16 @@ async def download(
     return await task.run(tensors, parallel)
 
 
+@dataclass(frozen=True, slots=True)
+class _Lack:
+    """What a download has to fetch: segments, the tokenizer's run, and bytes of both and of all."""
+
+    absent: list[int]
+    extra: list[Run]
+    nbytes: int
+    total_nbytes: int
+
+
 class _Download:
     """One call of `download`: what it has found out so far."""
 
@@ -79,8 +93,28 @@ class _Download:
         self.etag: str | None = None
         self.refetched: set[tuple[str, int]] = set()
         self.meter = Meter(0, 0, clock())
+        # what two addresses have need not be one file while its hashes are not known
+        self.sources = Sources({} if self.learning else {
+            url: [url, *(_resolve(manifest_url, mirror) for mirror in file.mirrors)]
+            for url, file in zip(self.urls, manifest.files, strict=True)
+        })  # fmt: skip
+        self.together = Together(store, manifest.files, self.urls)
 
     async def run(self, tensors: Iterable[str] | None, parallel: int) -> Manifest:
+        names = None if tensors is None else tuple(tensors)
+        lack = await self._look(names)
+        if lack.nbytes:
+            async with self.together.alone(lambda left: self._elsewhere(lack.nbytes - left)):
+                lack = await self._look(names)  # others may have brought it meanwhile
+                if lack.nbytes and await self._make_room(lack.nbytes):
+                    lack = await self._look(names)
+                await self._fetch_all(lack.absent, lack.extra, parallel)
+                self._report(always=True)
+        self._report(always=True)
+        return self.manifest
+
+    async def _look(self, tensors: Iterable[str] | None) -> _Lack:
+        """What is not there, with what others have learnt by now."""
         if self.learning:
             self.manifest, self.etag = await learn.recall(self.store, self.url, self.manifest)
         segments = self.manifest.segments
@@ -92,11 +126,7 @@ class _Download:
         total = sum(segments[i].nbytes for i in indices) + sum(run.nbytes for run in document)
         need = sum(segments[i].nbytes for i in absent) + sum(run.nbytes for run in extra)
         self.meter = Meter(total - need, total, self.clock())
-        if need:
-            await self._check_room(need)
-            await self._fetch_all(absent, extra, parallel)
-        self._report(always=True)
-        return self.manifest
+        return _Lack(absent, extra, need, total)
 
     def _tokenizer(self) -> list[Run]:
         """The request for the tokenizer, where it is a file of its own."""
@@ -111,10 +141,13 @@ class _Download:
         found = await self.store.has(asked)
         return {hash for hash, is_there in zip(asked, found, strict=True) if is_there}
 
-    async def _check_room(self, need: int) -> None:
+    async def _make_room(self, need: int) -> bool:
+        """Whether something was removed for it. Raises QuotaError where that is not enough."""
         room = await self.store.estimate()
         if room.quota is None or room.usage is None or need <= room.quota - room.usage:
-            return
+            return False
+        if await make_room(self.store, need):
+            return True
         raise QuotaError(
             f"the store has no room for '{self.manifest.name}'",
             got=f"{_mb(room.quota - room.usage)} free of {_mb(room.quota)}",
@@ -155,22 +188,26 @@ class _Download:
         """Fetches a run to its end, in as many requests as it takes; whether Range works."""
         tries = 0
         while True:
-            result, left = await self._request(run)
-            error, run = result.error, left
+            source = self.sources.of(run.url)
+            result, run = await self._request(run, source)
+            error = result.error
             if error is None:
                 return result.ranged
             tries = 0 if result.done else tries
-            place = (run.url, run.offset)
+            limit = self.retry.limit if self.sources.is_last(run.url, source) else 1
+            place = (source, run.offset)
             if isinstance(error, HashMismatchError) and place not in self.refetched:
                 self.refetched.add(place)
-            elif isinstance(error, DownloadError) and result.retry and tries < self.retry.limit:
+            elif isinstance(error, DownloadError) and result.retry and tries < limit:
                 await self.retry.sleep(self.retry.first_s * 2**tries)
                 tries += 1
+            elif self.sources.drop(run.url, source, error):
+                tries = 0
             else:
                 await self._forget_if_stale(result)
                 raise error
 
-    async def _request(self, run: Run) -> tuple[RunResult, Run]:
+    async def _request(self, run: Run, source: str) -> tuple[RunResult, Run]:
         """One request: its result, and what of the run is left."""
 
         def arrived(nbytes: int) -> None:
@@ -180,7 +217,8 @@ class _Download:
         stored = 0
         etag = self.etag if run.url == self.url else None
         try:
-            result = await self.store.fetch_run(run, on_bytes=arrived, etag=etag)
+            asked = replace(run, url=source)
+            result = await self.store.fetch_run(asked, on_bytes=arrived, etag=etag)
             stored = sum(segment.nbytes for segment in run.segments[: len(result.done)])
         finally:
             self.meter.ended(run, stored)
@@ -203,10 +241,18 @@ class _Download:
         if self.learning and (changed or isinstance(result.error, HashMismatchError)):
             await learn.forget(self.store, self.url)
 
+    def _elsewhere(self, nbytes: int) -> None:
+        """Another tab or process fetches: so much has arrived there."""
+        self.meter.elsewhere(nbytes)
+        self._report()
+
     def _report(self, always: bool = False) -> None:
         now = self.clock()
-        if self.on_progress and (always or self.meter.due(now)):
-            self.on_progress(self.meter.read(now))
+        if always or self.meter.due(now):
+            progress = replace(self.meter.read(now), dropped=self.sources.dropped)
+            self.together.tell(progress.total_nbytes - progress.done_nbytes)
+            if self.on_progress:
+                self.on_progress(progress)
 
 
 def _resolve(base: str, url: str) -> str:

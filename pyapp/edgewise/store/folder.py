@@ -4,6 +4,7 @@
     texts/…            a named document: a digest in the first line, of the name in the second (as
                        JSON) and the text
     locks/…            files that are locked, never read
+    told/…             what was told last of a name: see `told`
     tmp/               bytes on their way; what lies there after a crash is nothing
 
 Bytes are written to tmp/, synced, and renamed into place, so an object is whole or not there.
@@ -28,6 +29,7 @@ from ..errors import HashMismatchError, QuotaError, StoreError
 from .base import Estimate, Run, RunResult
 from .flock import flock
 from .http import RangeRequest
+from .told import hear, tell
 
 STALL_S = 30.0  # no byte for this long: the connection is dead
 
@@ -39,7 +41,7 @@ class Folder:
 
     def __init__(self, root: Path, *, stall_s: float = STALL_S) -> None:
         self.root, self.stall_s = root, stall_s
-        for name in ("objects", "texts", "locks", "tmp"):
+        for name in ("objects", "texts", "locks", "told", "tmp"):
             (root / name).mkdir(parents=True, exist_ok=True)
 
     async def has(self, hashes: Sequence[str]) -> list[bool]:
@@ -102,13 +104,18 @@ class Folder:
         return _unlink(self._text(name))
 
     async def texts(self) -> Mapping[str, int]:
-        return dict(filter(None, map(_named, (self.root / "texts").iterdir())))
+        return dict(sorted(filter(None, map(_named, (self.root / "texts").iterdir()))))
 
     def lock(
         self, name: str, *, shared: bool = False, wait: bool = True
     ) -> AbstractAsyncContextManager[bool]:
-        path = self.root / "locks" / hashlib.sha256(name.encode()).hexdigest()
-        return flock(path, shared=shared, wait=wait)
+        return flock(self._path("locks", name), shared=shared, wait=wait)
+
+    def tell(self, name: str, text: str) -> None:
+        tell(self._path("told", name), text)
+
+    def hear(self, name: str, on_text: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+        return hear(self._path("told", name), on_text)
 
     async def estimate(self) -> Estimate:
         disk = shutil.disk_usage(self.root)
@@ -145,8 +152,11 @@ class Folder:
         return self.root / "objects" / hash[:2] / hash[2:]
 
     def _text(self, name: str) -> Path:
+        return self._path("texts", name)
+
+    def _path(self, kind: str, name: str) -> Path:
         # names may be URLs, longer than a file name may be
-        return self.root / "texts" / hashlib.sha256(name.encode()).hexdigest()
+        return self.root / kind / hashlib.sha256(name.encode()).hexdigest()
 
     def _commit(self, path: Path, data: Bytes) -> None:
         """Makes `data` visible at `path` at once, or leaves everything as it was."""

@@ -1,18 +1,27 @@
 """A range of a URL as a stream of exactly sized pieces, over httpx: CPython's `shims/range.js`.
 
 Accepts what the world's servers do: 206, or 200 with the whole file where Range is unknown (its
-beginning is then skipped). It stores nothing.
+beginning is then skipped). A file that is another one by now is noticed by its ETag, else by when
+it was last modified; If-Range tells the server which one is meant. It stores nothing.
 """
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import cache
 
 import httpx
 
 from ..errors import DownloadError
 from .base import Run
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Made once: reading the certificates takes longer than a small request."""
+    return httpx.create_ssl_context()
 
 
 class RangeRequest:
@@ -34,9 +43,13 @@ class RangeRequest:
             "range": f"bytes={begin}-{begin + self.run.nbytes - 1}",
             "accept-encoding": "identity",
         }
+        if self.need_etag and self.need_etag.startswith('"'):  # a weak one names no bytes
+            headers["if-range"] = self.need_etag
         try:
             async with (
-                httpx.AsyncClient(timeout=self.stall_s, follow_redirects=True) as client,
+                httpx.AsyncClient(
+                    timeout=self.stall_s, follow_redirects=True, verify=_tls()
+                ) as client,
                 client.stream("GET", self.run.url, headers=headers) as response,
             ):
                 self._check(response)
@@ -52,18 +65,20 @@ class RangeRequest:
     def _check(self, response: httpx.Response) -> None:
         status, headers = response.status_code, response.headers
         begin = self.run.offset
-        need = f"bytes {begin}-{begin + self.run.nbytes - 1}/"
+        asked = f"bytes {begin}-{begin + self.run.nbytes - 1}/"
         got = headers.get("content-range", "")
         if status not in (200, 206):
             later = status >= 500 or status in (408, 429)
             shown = f"HTTP {status} ({got})" if got else f"HTTP {status}"
-            raise self._lost(shown, f"206 with {need}…", retry=later)
-        if status == 206 and not got.startswith(need):
-            raise self._lost(f"content-range: {got}", f"{need}…", retry=False)
-        self.ranged, self.etag = status == 206, headers.get("etag")
-        if self.need_etag and self.etag and self.etag != self.need_etag:
-            found = f"a changed file (etag {self.etag})"
-            raise self._lost(found, f"etag {self.need_etag}", retry=False)
+            raise self._lost(shown, f"206 with {asked}…", retry=later)
+        if status == 206 and not got.startswith(asked):
+            raise self._lost(f"content-range: {got}", f"{asked}…", retry=False)
+        self.ranged = status == 206
+        self.etag = headers.get("etag") or headers.get("last-modified")
+        need = self.need_etag or ""
+        now = headers.get("etag" if need.endswith('"') else "last-modified")
+        if need and now and now != need:
+            raise self._lost(f"a changed file ({now})", f"the file {need}", retry=False)
 
     async def _cut(
         self, response: httpx.Response, on_bytes: Callable[[int], None]

@@ -42,7 +42,8 @@ async def recall(store: ObjectStore, url: str, manifest: Manifest) -> tuple[Mani
     if parse(text).field("sha256").data not in (None, manifest.file.sha256):
         return manifest, None
     etag = parse(text).field("etag").text_or_none()
-    return manifest.with_hashes([each.hash for each in found]), etag
+    both = zip(found, manifest.segments, strict=True)
+    return manifest.with_hashes([learnt.hash or own.hash for learnt, own in both]), etag
 
 
 async def record(store: ObjectStore, url: str, manifest: Manifest, etag: str | None) -> None:

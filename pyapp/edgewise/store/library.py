@@ -19,6 +19,8 @@ from ..errors import StoreError
 from .base import ObjectStore
 from .records import KINDS, LOCK, PREFIX, Record, all_records, find, running
 
+AT_A_TIME = 16  # objects that `verify` reads before it lets others remove and open
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -118,6 +120,20 @@ async def make_room(store: ObjectStore, nbytes: int) -> bool:
     return short <= 0
 
 
+async def evictable(store: ObjectStore) -> int:
+    """How many bytes eviction could free: of models that are not pinned nor running."""
+    found = await all_records(store)
+    going: dict[str, int] = {}
+    needed: set[str] = set()
+    for record, own in zip(found, await _contents(store, found), strict=True):
+        async with store.lock(running(record.url), wait=False) as free:
+            if free and not record.pinned:
+                going |= own
+            else:
+                needed |= own.keys()
+    return sum(nbytes for key, nbytes in going.items() if key not in needed)
+
+
 async def gc(store: ObjectStore) -> Collected:
     """Removes the objects and documents that belong to no model.
 
@@ -142,10 +158,16 @@ async def gc(store: ObjectStore) -> Collected:
 async def verify(store: ObjectStore) -> Verified:
     """Reads everything; what is not what its hash says is dropped, and fetched again by the next
     who opens the model."""
-    objects, documents = await store.list(), await store.texts()
-    dropped = [name for name in documents if await store.get_text(name) is None]
+    async with store.lock(LOCK):  # what others remove meanwhile is not damaged
+        objects, documents = await store.list(), await store.texts()
+        dropped = [name for name in documents if await store.get_text(name) is None]
     hurt = [name.removeprefix(PREFIX) for name in dropped if name.startswith(PREFIX)]
-    dropped += [hash for hash in objects if not await store.check(hash)]
+    for at in range(0, len(objects), AT_A_TIME):
+        async with store.lock(LOCK):
+            some = objects[at : at + AT_A_TIME]
+            there = await store.has(some)
+            dropped += [h for h, here in zip(some, there, strict=True)
+                        if here and not await store.check(h)]  # fmt: skip
     hurt += [
         record.name for record in await all_records(store)
         if any(each in record.objects or record.owns(each) for each in dropped)

@@ -7,6 +7,7 @@ on the way in. The JSON form is `edgewise-manifest/1`; members that are not know
 from __future__ import annotations
 
 import json
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -20,17 +21,23 @@ from .cut import SEGMENT_NBYTES
 from .document import Value, parse
 
 FORMAT = "edgewise-manifest/1"
+MIRRORS = 16  # more are a mistake
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 TEXT_NBYTES = 64 * 1024 * 1024  # the largest tokenizers known (262,144 tokens) have 33 MB
 
 
 @dataclass(frozen=True, slots=True)
 class FileRef:
-    """A file of the model. url is relative to the manifest; sha256 None: opened without a pack."""
+    """A file of the model. url is relative to the manifest; sha256 None: opened without a pack.
+
+    mirrors  other addresses of the same bytes, asked in this order where the first fails.
+    """
 
     url: str
     format: str
     sha256: str | None
     nbytes: int
+    mirrors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +166,11 @@ class Manifest:
 
     def at(self, base: str) -> Manifest:
         """The same with the addresses of files and documents joined to the manifest's own."""
-        first, *more = (replace(file, url=urljoin(base, file.url)) for file in self.files)
+        first, *more = (
+            replace(file, url=urljoin(base, file.url),
+                    mirrors=tuple(urljoin(base, mirror) for mirror in file.mirrors))
+            for file in self.files
+        )  # fmt: skip
         tokenizer, structure = (
             ref if ref is None or ref.url is None else replace(ref, url=urljoin(base, ref.url))
             for ref in (self.tokenizer, self.structure)
@@ -176,7 +187,7 @@ class Manifest:
             "task": self.task,
             "architecture": self.architecture,
             "license": self.license,
-            "file": _plain(self.file),
+            "file": _plain_file(self.file),
             "segments": [[segment.hash, segment.nbytes] for segment in self.segments],
             "tensors": {name: _plain(tensor) for name, tensor in self.tensors.items()},
             "config": dict(self.config),
@@ -185,7 +196,7 @@ class Manifest:
             "demands": _plain(self.demands),
         }
         if self.more_files:
-            data["more_files"] = [_plain(each) for each in self.more_files]
+            data["more_files"] = [_plain_file(each) for each in self.more_files]
         if self.structure is not None:
             data["structure"] = _plain(self.structure)
         if self.quantised is not None:
@@ -227,13 +238,26 @@ def _plain(data: FileRef | TensorRef | TextRef | Chat | Demands | Quantised) -> 
     return {item.name: getattr(data, item.name) for item in fields(data)}
 
 
+def _plain_file(file: FileRef) -> dict[str, object]:
+    return {key: item for key, item in _plain(file).items() if item != ()}
+
+
 def _file(value: Value) -> FileRef:
     return FileRef(
         url=value.field("url").text(),
         format=value.field("format").text(),
         sha256=value.field("sha256").sha256_or_none(),
         nbytes=value.field("nbytes").integer(1),
+        mirrors=_mirrors(value.field("mirrors")),
     )
+
+
+def _mirrors(value: Value) -> tuple[str, ...]:
+    found = () if value.data is None else tuple(item.text() for item in value.items(most=MIRRORS))
+    for at, url in enumerate(found):
+        if _SCHEME.match(url) and not url.startswith(("https:", "http:")):
+            raise Value(url, f"{value.path}[{at}]").wrong("an address, or one beside the manifest")
+    return found
 
 
 def _segments(value: Value, file_nbytes: int) -> tuple[Segment, ...]:

@@ -61,7 +61,7 @@ def open_folder(folder: Path) -> tuple[WeightFiles, Collection[str]]:
 
     Raises as `describe_folder`.
     """
-    files = _documents(_texts(folder))
+    files = _documents(small_files(folder))
     row = _architecture(files)
     weights = open_weights(folder)
     return weights, row.matrices(row.config(files, weights.tensors))
@@ -74,7 +74,7 @@ def describe_folder(folder: Path) -> Described:
              UnsupportedError for an architecture, a weight type or a way of storing weights that
              is not ours.
     """
-    texts = _texts(folder)
+    texts = small_files(folder)
     _architecture(_documents(texts))
     weights = open_weights(folder)
     name = safe(folder.resolve().name).lower() or "model"
@@ -142,8 +142,8 @@ def _refs(name: str, weights: WeightFiles) -> list[FileRef]:
     ]
 
 
-def _texts(folder: Path) -> dict[str, str]:
-    """The small files of a folder on disk, by path."""
+def small_files(folder: Path) -> dict[str, str]:
+    """The texts of the small files that say what a folder's model is, by path in it."""
     found = [path for pattern in ("*", "*/config.json") for path in folder.glob(pattern)]
     names = document_names([p.relative_to(folder).as_posix() for p in found if p.is_file()])
     return {name: read_text(folder / name, most_nbytes(name)) for name in names}

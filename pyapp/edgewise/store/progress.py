@@ -15,12 +15,14 @@ class Progress:
 
     rate          bytes a second over the last seconds, 0 before anything came.
     seconds_left  None while the rate is 0.
+    dropped       a sentence on each address that is asked no more, while another one is.
     """
 
     done_nbytes: int
     total_nbytes: int
     rate: float
     seconds_left: float | None
+    dropped: tuple[str, ...] = ()
 
 
 class Meter:
@@ -40,6 +42,10 @@ class Meter:
         """A request ended: of what arrived, this much was verified and stored."""
         self._flying.pop(run, None)
         self._stored += stored_nbytes
+
+    def elsewhere(self, nbytes: int) -> None:
+        """So many bytes have arrived in another tab or process, which fetches the same."""
+        self._flying["elsewhere"] = max(0, nbytes)
 
     def due(self, now_s: float) -> bool:
         """Whether it is time for another report."""

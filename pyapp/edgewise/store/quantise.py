@@ -12,7 +12,6 @@ that gives both, and every weight is within half a step of it.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +24,8 @@ from ..importers.bert_config import SCALE
 from .described import safe
 from .manifest import Quantised
 from .onnx_files import open_onnx
-from .pack_folder import open_folder
-from .safetensors_files import INDEX, WEIGHTS
+from .pack_folder import open_folder, small_files
+from .safetensors_files import WEIGHTS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +40,6 @@ OPSET = 13  # DequantizeLinear with a scale for each row
 ALIGNMENT = 8  # of a safetensors file's header, and the size of its length
 MOST_NBYTES = 2**31 - 1  # of an ONNX file
 FLOATS = ("F32", "F16", "BF16")
-WEIGHT_FILES = (INDEX, ".safetensors", ".bin", ".h5", ".onnx", ".msgpack", ".ot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +116,9 @@ def _folder(folder: Path, to: Path) -> Variant:
         made[name] = "I8", codes.shape, codes.tobytes()
         made[name + SCALE] = "F32", scale.shape, scale.tobytes()
     total = loss.total(folder.name)
-    shutil.copytree(folder, to, ignore=shutil.ignore_patterns(*(f"*{end}" for end in WEIGHT_FILES)))
+    for name, text in small_files(folder).items():
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        (to / name).write_bytes(text.encode())
     _write(to / WEIGHTS, made, weights.metadata)
     return Variant(to, total)
 

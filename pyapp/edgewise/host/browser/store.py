@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from itertools import compress, groupby
 from typing import Any
 
 import js
@@ -21,7 +19,7 @@ class BrowserStore:
     """Cache Storage through shims/store.js: `store.base.ObjectStore`."""
 
     def __init__(self, shims: Any) -> None:
-        self._store, self._prefetch, self._locks = shims.store, shims.prefetch, shims.locks
+        self._store, self._locks, self._told = shims.store, shims.locks, shims.told
 
     async def has(self, hashes: Sequence[str]) -> list[bool]:
         """Which objects are there."""
@@ -55,29 +53,18 @@ class BrowserStore:
     async def fetch_run(
         self, run: Run, *, on_bytes: Callable[[int], None], etag: str | None = None
     ) -> RunResult:
-        """Fetches what the worker's prefetch does not bring. Errors are in the result."""
+        """Fetches a run by one request. Errors are in the result."""
         stop = js.AbortController.new()
         arrived = create_proxy(on_bytes)
         options = plain({"signal": stop.signal, "onBytes": arrived, "etag": etag or jsnull})
+        segments = to_js([[s.hash or jsnull, s.nbytes] for s in run.segments])
         try:
-            await answer(self._prefetch.wait(run.url, run.offset, run.nbytes, arrived, stop.signal))
-            result = RunResult(())
-            stored = await self.has(_hashes(run))
-            for part, there in _parts(run, set(compress(_hashes(run), stored))):
-                got = RunResult(_hashes(part)) if there else await self._fetch(part, options)
-                result = replace(got, done=result.done + got.done)
-                if result.error is not None:
-                    break
-            return result
+            return _run_result(
+                await answer(self._store.fetchRun(run.url, run.offset, segments, options))
+            )
         finally:
             stop.abort()
             arrived.destroy()
-
-    async def _fetch(self, run: Run, options: Any) -> RunResult:
-        segments = to_js([[s.hash or jsnull, s.nbytes] for s in run.segments])
-        return _run_result(
-            await answer(self._store.fetchRun(run.url, run.offset, segments, options))
-        )
 
     async def get_text(self, name: str) -> str | None:
         """A small document, verified."""
@@ -112,6 +99,21 @@ class BrowserStore:
         finally:
             stop.abort()  # also when the wait was cancelled
 
+    def tell(self, name: str, text: str) -> None:
+        """Says something to who hears `name` now, in other tabs and workers of the origin."""
+        self._told.tell(name, text)
+
+    @asynccontextmanager
+    async def hear(self, name: str, on_text: Callable[[str], None]) -> AsyncIterator[None]:
+        """Calls `on_text` with what is told meanwhile."""
+        proxy = create_proxy(on_text)
+        end = self._told.hear(name, proxy)
+        try:
+            yield
+        finally:
+            end()
+            proxy.destroy()
+
     async def estimate(self) -> Estimate:
         """How much room there is."""
         found = await answer(self._store.estimate())
@@ -120,19 +122,6 @@ class BrowserStore:
     async def persist(self) -> bool:
         """Whether the browser keeps the store under pressure."""
         return bool(await answer(self._store.persist()))
-
-
-def _parts(run: Run, stored: Container[str | None]) -> Iterator[tuple[Run, bool]]:
-    """The run cut where stored and missing segments meet, and which of both each part is."""
-    offset = run.offset
-    for there, group in groupby(run.segments, lambda segment: segment.hash in stored):
-        part = Run(run.url, offset, tuple(group))
-        yield part, there
-        offset += part.nbytes
-
-
-def _hashes(run: Run) -> tuple[str, ...]:
-    return tuple(segment.hash for segment in run.segments if segment.hash)
 
 
 def _run_result(result: Any) -> RunResult:

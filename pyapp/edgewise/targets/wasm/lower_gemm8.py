@@ -21,6 +21,7 @@ from .emit import Program
 from .weights import Weights
 
 ROWS, COLUMNS = 4, 8  # of a tile in gemm8.c
+PADDED = 16  # columns that K is filled up to a multiple of
 GROUP = 128  # columns of x with one range
 PAIRED = 258  # of four codes of one sign that meet in 16 bits, together
 GRAIN = 4  # panels: with fewer, rows of x come too often from afar; with more, threads wait
@@ -38,7 +39,7 @@ def quantized_linear(p: Program, node: Node) -> None:
     act = ACTIVATIONS.index(cast(str, node.attrs["activation"]))
     p.emit(
         "gemm8", node, [quantised, ranges, panels, sums, scales, biases], [node.outputs[0]],
-        [rows, n, -(-k // 4), bias is not None, act],
+        [rows, n, _row_nbytes(k) // 4, bias is not None, act],
         items=-(-n // COLUMNS), grain=GRAIN,
     )  # fmt: skip
 
@@ -82,7 +83,7 @@ def _panels(w: Weights, constant: Constant) -> tuple[Binding, Binding]:
 
 
 def _row_nbytes(k: int) -> int:
-    return -(-k // 4) * 4
+    return -(-k // PADDED) * PADDED
 
 
 def _sums_nbytes(k: int) -> int:
