@@ -256,7 +256,7 @@ class Session:
             stop_ids=frozenset(stop_ids),
             uniforms=uniforms,
             batch=1 if slow else 8,
-            in_flight=1 if slow else 16,
+            in_flight=16 if not slow else 0 if self._weights else 1,  # a swap wastes what flies
         )
 
     async def _write_weights(self, weights: Weights) -> None:
@@ -298,7 +298,7 @@ async def fetch(
 
     if host.ladder.places:
         on_progress(Progress("share", 0, 0, 0.0, None))
-    await host.ladder.look(host.store, manifest)
+    manifest = await host.ladder.look(host.store, manifest)
     manifest = await download(host.store, manifest, "", on_progress=report)
     host.ladder.offer(host.store, manifest)
     return manifest
