@@ -447,7 +447,7 @@ export async function generate(e, request, onTokens) {
   for (let at = 0; at < tokens.length && !e.cancelled; at += chunk) {
     const part = tokens.slice(at, at + chunk);
     await write(e, "tokens", new Uint8Array(part.buffer));
-    const read = e.submit("prefill",
+    const read = e.submit(part.length > 1 ? "prefill" : "decode", // one is read as fast as it is made
       [{ bindings: { seq: part.length, past }, uniform: uniforms[0] }]);
     past += part.length;
     if (at + chunk >= tokens.length) pending.push(read);

@@ -71,6 +71,11 @@ class GenerateRequest:
     in_flight: int
 
 
+def reading(n_tokens: int) -> str:
+    """The program that reads so many tokens: one is read as fast as it is made."""
+    return "decode" if n_tokens == 1 else "prefill"
+
+
 class Tokenizer(Protocol):
     """Text to token ids and back, as the model's tokenizer.json says."""
 

@@ -18,7 +18,7 @@ import wgpu
 from ..errors import DeviceLostError, HostError, InputError, NoDeviceError
 from ..plan.plan import SLOT_STRIDE, SLOTS, Plan, Step, from_json
 from ..targets.device import DeviceFacts
-from .base import Executable, GenerateRequest, Weights
+from .base import Executable, GenerateRequest, Weights, reading
 from .blocking import in_thread
 from .native_memory import Memory
 from .segments import Read, SegmentReader
@@ -276,7 +276,8 @@ class NativeExecutable:
             await self.write("tokens", struct.pack(f"<{len(tokens)}i", *tokens))
             last = at + chunk >= len(request.tokens)
             bindings = {"seq": len(tokens), "past": past}
-            read = self._submit("prefill", [(bindings, request.uniforms[0])])
+            program = reading(len(tokens))
+            read = self._submit(program, [(bindings, request.uniforms[0])])
             past += len(tokens)
             if last:
                 pending.append((read, 1))

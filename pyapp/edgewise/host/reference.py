@@ -20,7 +20,7 @@ from ..formats.blocks import dequantise, split
 from ..graph.graph import Constant, Value
 from ..targets.device import DeviceFacts
 from ..targets.reference_plan import Place, ReferencePlan
-from .base import Executable, GenerateRequest, Weights
+from .base import Executable, GenerateRequest, Weights, reading
 from .held import Held
 from .segments import Read, SegmentReader
 
@@ -158,7 +158,8 @@ class ReferenceExecutable:
         for at in range(0, len(request.tokens), most):
             chunk = request.tokens[at : at + most]
             self._inputs["tokens"] = b"".join(t.to_bytes(4, "little") for t in chunk)
-            await self._step("prefill", {"seq": len(chunk), "past": past}, request.uniforms[0])
+            bindings = {"seq": len(chunk), "past": past}
+            await self._step(reading(len(chunk)), bindings, request.uniforms[0])
             past += len(chunk)
             if self._cancelled:
                 return

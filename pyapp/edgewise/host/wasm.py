@@ -20,7 +20,7 @@ from ..errors import DeviceLostError, HostError, InputError
 from ..plan.plan import Binding, Count, Plan, Step, from_json
 from ..targets.device import DeviceFacts
 from .arena import Arena
-from .base import Executable, GenerateRequest, Weights
+from .base import Executable, GenerateRequest, Weights, reading
 from .blocking import in_thread
 from .held import Held
 from .segments import Read, SegmentReader
@@ -294,7 +294,8 @@ class WasmExecutable:
         for at in range(0, len(request.tokens), chunk):
             tokens = request.tokens[at : at + chunk]
             await self.write("tokens", struct.pack(f"<{len(tokens)}i", *tokens))
-            made = [await self._token("prefill", {"seq": len(tokens), "past": past}, request, 0)]
+            bindings = {"seq": len(tokens), "past": past}
+            made = [await self._token(reading(len(tokens)), bindings, request, 0)]
             past += len(tokens)
             if self._cancelled:
                 return

@@ -256,7 +256,7 @@ class Session:
             stop_ids=frozenset(stop_ids),
             uniforms=uniforms,
             batch=1 if slow else 8,
-            in_flight=1 if slow else 16,
+            in_flight=16 if not slow else 0 if self._weights else 1,  # a swap wastes what flies
         )
 
     async def _write_weights(self, weights: Weights) -> None:
