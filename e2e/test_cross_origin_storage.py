@@ -131,7 +131,7 @@ def test_the_second_site_downloads_no_weight(visits: Visits, tiny: TinyChat) -> 
     assert "Cross-Origin Storage: it says that the file is not there." in said
     assert "The hub: this site names none." in said
     expect(page.locator("#facts")).to_contain_text("Cross-Origin Storage keeps it.")
-    assert visits.sent == len(data)
+    assert len(data) <= visits.sent < 1.01 * len(data), "holes smaller than a request come again"
     assert visits.storage.files == {digest(data): data}
 
     page = visits.answered(tiny, "b", SHAPES[1])
