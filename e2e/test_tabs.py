@@ -19,7 +19,7 @@ SIZES = [100_000] * 100
 DATA = random_bytes(sum(SIZES))
 MODEL = manifest_of(DATA, SIZES)
 PATH = "/model.gguf"
-HELD_AT = MODEL.offsets[60] + 2_000
+HELD_AT = MODEL.offsets[60]  # where a segment begins: who asks again gets no byte twice
 # reports every chunk, as a clock of seconds would not
 DOWNLOAD = """
     import asyncio
