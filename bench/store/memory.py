@@ -20,7 +20,7 @@ from statistics import median
 
 import psutil
 
-from bench.store.run import opened
+from bench.store.run import WAYS, opened
 from e2e.browsers import ROOT
 from e2e.server import SiteServer
 
@@ -58,7 +58,7 @@ def watched() -> Iterator[list[int]]:
         thread.join()
 
 
-def peak(browser: str, count: int) -> float:
+def peak(browser: str, way: str, count: int) -> float:
     """MB above the beginning that a download of so many segments takes at most."""
     piece = random.Random(0).randbytes(SEGMENT_NBYTES)
     pieces = [number.to_bytes(4, "little") + piece[4:] for number in range(count)]
@@ -76,21 +76,26 @@ def peak(browser: str, count: int) -> float:
             before = in_use()
             for _ in range(TIMES):
                 with watched() as seen:
-                    asked = ["edgewise", f"{server.url}/model.gguf", segments]
+                    asked = [way, f"{server.url}/model.gguf", segments]
                     page.evaluate("(asked) => measure(...asked)", asked)
                 found.append((max(seen) - before) / 1e6)
     return median(found)
 
 
 def main() -> None:
-    """Prints a line of Markdown for each browser."""
+    """Prints a line of Markdown for each browser and way."""
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("--browsers", default="chromium,firefox")
-    print("| browser | " + " | ".join(f"{n * SEGMENT_NBYTES / 1e6:.0f} MB" for n in COUNTS) + " |")
-    print("| --- | --- | --- |")
+    print(
+        "| browser | way | "
+        + " | ".join(f"{n * SEGMENT_NBYTES / 1e6:.0f} MB" for n in COUNTS)
+        + " |"
+    )
+    print("| --- | --- | --- | --- |")
     for browser in options.parse_args().browsers.split(","):
-        peaks = [f"{peak(browser, count):.0f} MB" for count in COUNTS]
-        print(f"| {browser} | " + " | ".join(peaks) + " |")
+        for way in WAYS:
+            peaks = [f"{peak(browser, way, count):.0f} MB" for count in COUNTS]
+            print(f"| {browser} | {way} | " + " | ".join(peaks) + " |", flush=True)
 
 
 if __name__ == "__main__":
