@@ -158,8 +158,8 @@ def serve(
         raise InputError("nothing to serve", need="--model MANIFEST, --site DIR, or both")
     engine = None
     if model is not None:
-        manifest, opener = _read_manifest(model), _opener(CPythonHost, str(model.absolute()), target)
-        engine = Engine(manifest.name, opener)
+        opener = _opener(CPythonHost, str(model.absolute()), target)
+        engine = Engine(_read_manifest(model).name, opener)
     app = create_app(engine, site=site, token=token)
     listener = _listen(host, port)
     address, taken = listener.getsockname()[:2]
