@@ -7,7 +7,7 @@ are the real ones. Every answer is compared with a float64 computation that shar
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from edgewise.server.app import create_app
 from tests.serving import Server, engine_of, running, until_ready
 from tests.tiny_chat import CONTEXT, TinyChat, make
 
-Changed = Callable[[str, str], SiteServer]
+Changed = Callable[[Mapping[str, str]], SiteServer]
 QUESTION = "Tell me a secret"
 #: Put before the shim that asks for devices: whoever asks for "destroy" takes the last one away.
 KEEP_DEVICES = """
@@ -48,21 +48,26 @@ TELL = """(word) => new Promise((resolve) => {
 })"""
 
 
-#: Put before the shim that starts threads: when the first one hands over its second batch of
-#: tokens, the thread with the number KILL is ended.
-END_A_THREAD = """
-const Plain = globalThis.Worker;
-const threads = [];
+#: Put before the first thread's script: says when it hands over its second batch of tokens.
+SAY_WHEN = """
+const { postMessage } = MessagePort.prototype;
 let batches = 0;
-globalThis.Worker = class extends Plain {
-  constructor(...args) {
-    super(...args);
-    threads.push(this);
-    this.addEventListener("message", ({ data }) => {
-      if (data.tokens && ++batches === 2) threads.slice(threads.indexOf(this))[KILL].terminate();
-    });
+MessagePort.prototype.postMessage = function (data, transfer) {
+  postMessage.call(this, data, transfer);
+  if (data?.tokens && ++batches === 2) new BroadcastChannel("threads").postMessage("now");
+};
+"""
+#: Put before the page's script, which starts the threads: then the last one called NAME is ended.
+END_A_THREAD = """
+let latest;
+globalThis.Worker = class extends Worker {
+  constructor(script, options) {
+    super(script, options);
+    if (options.name === "NAME") latest = this;
   }
 };
+const end = () => latest.terminate();
+new BroadcastChannel("threads").addEventListener("message", end, { once: true });
 """
 #: Put before the shim of Wasm's memory: room for the check, none for a model.
 NO_MEMORY = """
@@ -99,13 +104,14 @@ def address(
 
 @pytest.fixture
 def changed(tmp_path: Path, site_server: Callable[[Path], SiteServer]) -> Changed:
-    """A function: the site, served, with a script put before one of its shims."""
+    """A function: the site, served, with scripts put before some of its shims."""
 
-    def change(name: str, script: str) -> SiteServer:
+    def change(scripts: Mapping[str, str]) -> SiteServer:
         folder = tmp_path / "site"
         shutil.copytree(BUILT_SITE, folder, ignore=shutil.ignore_patterns("models"))
-        shim = folder / "shims" / name
-        shim.write_text(script + shim.read_text())
+        for name, script in scripts.items():
+            shim = folder / "shims" / name
+            shim.write_text(script + shim.read_text())
         return site_server(folder)
 
     return change
@@ -214,7 +220,7 @@ def test_device_lost_in_mid_answer(
 ) -> None:
     """The session rebuilds on another device and continues where it was."""
     n_tokens = 200
-    page.goto(address(changed("webgpu.js", KEEP_DEVICES), hosted, tiny, n_tokens))
+    page.goto(address(changed({"webgpu.js": KEEP_DEVICES}), hosted, tiny, n_tokens))
     ask(page, QUESTION)
     note = page.locator("#echo-1 .note")
     expect(note).to_have_text("Answering…", timeout=BOOT_MS)
@@ -227,13 +233,14 @@ def test_device_lost_in_mid_answer(
 
 
 @engines("chromium", "firefox_no_gpu")
-@pytest.mark.parametrize("thread", [0, 1])
+@pytest.mark.parametrize("thread", ["the first thread", "a helper thread"])
 def test_thread_lost_in_mid_answer(
-    page: Page, hosted: SiteServer, tiny: TinyChat, changed: Changed, thread: int
+    page: Page, hosted: SiteServer, tiny: TinyChat, changed: Changed, thread: str
 ) -> None:
     """The session rebuilds on one thread, continues where it was, and the page says so."""
     n_tokens = 40
-    site = changed("wasm.js", END_A_THREAD.replace("KILL", str(thread)))
+    end = END_A_THREAD.replace("NAME", thread)
+    site = changed({"wasm_worker.js": SAY_WHEN, "page.js": end})
     page.goto(address(site, hosted, tiny, n_tokens, "wasm"))
     ask(page, QUESTION)
     answered(page, 1, tiny, QUESTION, n_tokens)
@@ -254,7 +261,7 @@ def test_memory_that_cannot_grow(
     page: Page, hosted: SiteServer, tiny: TinyChat, tmp_path: Path, changed: Changed
 ) -> None:
     """Alone it is an error with a name; where a server is, that answers."""
-    site = changed("wasm_memory.js", NO_MEMORY)
+    site = changed({"wasm_memory.js": NO_MEMORY})
     page.goto(address(site, hosted, tiny, target="wasm"))
     ask(page, QUESTION)
     failed(page, 1, "QuotaError")

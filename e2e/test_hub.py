@@ -297,7 +297,8 @@ def test_the_second_site_downloads_no_weight(
     assert said.startswith("This site's own storage; ")
     assert "The hub: it says that the file is not there." in said
     expect(page.locator("#facts")).to_contain_text("The hub keeps it.")
-    assert world.a.sent(WEIGHTS) == (tiny.manifest.parent / "tiny.gguf").stat().st_size
+    nbytes = (tiny.manifest.parent / "tiny.gguf").stat().st_size
+    assert nbytes <= world.a.sent(WEIGHTS) < 1.01 * nbytes, "small holes come again"
     page.close()
 
     page = opened(world, world.b, "Share models with this site")

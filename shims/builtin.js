@@ -38,6 +38,7 @@ export async function create(name, options, { signal, hear } = {}) {
       if (!signal?.aborted) hear?.(/** @type {ProgressEvent} */ (event).loaded);
     });
   const model = await named(name, () => found.create({ ...options, signal, monitor }));
+  if (signal?.aborted) model.destroy(); // too late to be of use to anybody
   models.set(++handles, model);
   return handles;
 }

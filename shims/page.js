@@ -22,6 +22,7 @@
 import * as storage from "./cross_origin_storage.js";
 import { embed } from "./hub.js";
 import { serve } from "./place.js";
+import { threadsFor } from "./threads.js";
 
 /** @typedef {{template: string, id?: string, parts?: Record<string, string>, set?: Record<string, string>}} Child */
 /** @typedef {[target: string, operation: string, value: any]} Update */
@@ -98,8 +99,10 @@ worker.onerror = (event) =>
   fail({ what: event.message || "the page's worker did not start", where: event.filename });
 const shared = sharedPlaces();
 const { port1, port2: builtins } = new MessageChannel();
-const start = { base: document.baseURI, python: python?.split(" "), prefetch, shared, builtins };
-worker.postMessage({ start }, [builtins, ...Object.values(shared)]);
+const threads = threadsFor();
+const about = { base: document.baseURI, python: python?.split(" "), prefetch };
+worker.postMessage({ start: { ...about, shared, builtins, threads } },
+  [builtins, threads, ...Object.values(shared)]);
 
 /** Ports to the places that a worker may not reach by itself. @returns {Record<string, MessagePort>} */
 function sharedPlaces() {

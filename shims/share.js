@@ -4,9 +4,11 @@
 
 import * as storage from "./cross_origin_storage.js";
 import { lay as layFile } from "./laid.js";
+import { sha256 as digest } from "./packs.js";
 import * as memory from "./memory.js";
 import { connect } from "./place.js";
 import { failure } from "./range.js";
+import { Sha256 } from "./sha256.js";
 import * as store from "./store.js";
 
 /** @typedef {import("./place.js").Place} Place */
@@ -49,6 +51,21 @@ export async function find(name, sha256) {
   const file = await at(name, (place) => place.find(sha256));
   if (file) found.set(sha256, file);
   return file && file.size;
+}
+
+/** The hashes of a found file's segments of these sizes; null where the whole is not what its name
+ * says. @param {string} sha256 @param {number[]} sizes @returns {Promise<string[] | null>} */
+export async function digests(sha256, sizes) {
+  const file = /** @type {Blob} */ (found.get(sha256));
+  const whole = new Sha256();
+  const hashes = [];
+  let start = 0;
+  for (const nbytes of sizes) {
+    const bytes = new Uint8Array(await file.slice(start, (start += nbytes)).arrayBuffer());
+    whole.update(bytes);
+    hashes.push(await digest(bytes));
+  }
+  return whole.hex() === sha256 ? hashes : null;
 }
 
 /** The objects of a found file can be read from now on, in this order.

@@ -1,9 +1,10 @@
-// Runs plans on the CPU, with the functions of shims/webgpu.js. The work is done in workers of its
-// own: the first thread (wasm_worker.js), which knows the plans, and its helpers (wasm_helper.js). Here
-// calls become messages, so a step of any length blocks nobody. When one of the workers is gone, the
+// Runs plans on the CPU, with the functions of shims/webgpu.js. The work is done in threads of its
+// own: the first one (wasm_worker.js), which knows the plans, and its helpers (wasm_helper.js). Here
+// calls become messages, so a step of any length blocks nobody. When one of the threads is gone, the
 // device is lost; the next one that is opened has one thread.
 // Twin: host/wasm.py over wasmtime.
 
+import { startThread } from "./threads.js";
 import { choose } from "./wasm_detect.js";
 import { watch } from "./wasm_life.js";
 import { compiled } from "./wasm_module.js";
@@ -18,7 +19,7 @@ import { compiled } from "./wasm_module.js";
  */
 
 const PAGE = 1 << 16;
-const START_MS = 15_000; // a worker that takes longer to start never will
+const START_MS = 15_000; // a thread that takes longer to start never will
 
 /** Why this page is to use one thread. @type {string | null} */
 let single = null;
@@ -27,8 +28,8 @@ class Device {
   constructor() {
     /** @type {Failure | null} */
     this.lost = null;
-    /** @type {Worker[]} */
-    this.workers = [];
+    /** @type {import("./threads.js").Thread[]} */
+    this.threads = [];
     this.ended = new AbortController();
     /** @type {Map<number, Call>} */
     this.calls = new Map();
@@ -44,14 +45,14 @@ class Device {
     const shared = module === "threads";
     this.late = setTimeout(() => this.lose("the threads did not start"), START_MS);
     const first = this.spawn("wasm_worker.js", "the first thread");
-    first.worker.onmessage = ({ data }) => this.hear(data);
+    first.port.onmessage = ({ data }) => this.hear(data);
     const { memory, stacks, maximum } = await this.call("open", [code, shared, threads - 1, first.lock]);
     this.watch(first);
     await Promise.all(stacks.map(async (/** @type {number} */ stack) => {
       const helper = this.spawn("wasm_helper.js", "a helper thread");
       await this.answer((resolve) => {
-        helper.worker.onmessage = resolve;
-        helper.worker.postMessage({ code, memory, stack, lock: helper.lock });
+        helper.port.onmessage = resolve;
+        helper.port.postMessage({ code, memory, stack, lock: helper.lock });
       });
       this.watch(helper);
     }));
@@ -61,13 +62,10 @@ class Device {
 
   /** @param {string} script @param {string} what */
   spawn(script, what) {
-    const worker = new Worker(new URL(script, import.meta.url), { type: "module", name: what });
-    worker.onerror = (event) => {
-      event.preventDefault(); // it is told by the calls that fail
-      this.lose(`${what} ended: ${event.message || "its script could not be had"}`);
-    };
-    this.workers.push(worker);
-    return { worker, what, lock: `edgewise wasm ${globalThis.crypto.randomUUID?.()}` };
+    const thread = startThread(new URL(script, import.meta.url).href, what,
+      (why) => this.lose(`${what} ended: ${why}`));
+    this.threads.push(thread);
+    return { port: thread.port, what, lock: `edgewise wasm ${globalThis.crypto.randomUUID?.()}` };
   }
 
   /** @param {{what: string, lock: string}} thread */
@@ -90,7 +88,7 @@ class Device {
 
   /** @param {string} call @param {any[]} args @param {Transferable[]} [transfer] @param {(data: any) => void} [heard] */
   call(call, args, transfer = [], heard) {
-    return this.answer((_, id) => this.workers[0].postMessage({ id, call, args }, transfer), heard);
+    return this.answer((_, id) => this.threads[0].port.postMessage({ id, call, args }, transfer), heard);
   }
 
   /** A message of the first thread. @param {any} data */
@@ -109,7 +107,7 @@ class Device {
     if (this.lost) return;
     this.lost = { code: "DeviceLostError", what: "Wasm", got, need: "all threads alive",
       fix: "open the device again" };
-    if (this.workers.length > 1) single = "a thread was lost";
+    if (this.threads.length > 1) single = "a thread was lost";
     this.close();
   }
 
@@ -117,7 +115,10 @@ class Device {
     clearTimeout(this.late);
     this.lost ??= { code: "DeviceLostError", what: "Wasm", got: "it was closed" };
     this.ended.abort();
-    for (const worker of this.workers) worker.terminate();
+    for (const { port, end } of this.threads) {
+      port.close();
+      end();
+    }
     for (const { reject } of this.calls.values()) reject(this.lost);
     this.calls.clear();
   }
@@ -208,10 +209,10 @@ export async function load(device, planJson, bytesAt, onProgress, others = []) {
 async function give(device, id, [start, nbytes], ask, bytesAt) {
   try {
     const bytes = (await bytesAt(start, nbytes)).slice(); // it may be a part of what is kept there
-    device.workers[0].postMessage({ ask, bytes }, [bytes.buffer]);
+    device.threads[0].port.postMessage({ ask, bytes }, [bytes.buffer]);
   } catch (error) {
     device.calls.get(id)?.reject(error);
-    device.workers[0].postMessage({ ask, unread: { code: "StoreError", what: "a model file's bytes" } });
+    device.threads[0].port.postMessage({ ask, unread: { code: "StoreError", what: "a model file's bytes" } });
   }
 }
 

@@ -4,10 +4,12 @@
 import { live } from "./wasm_life.js";
 import { instantiate } from "./wasm_memory.js";
 
-onmessage = async ({ data: { code, memory, stack, lock } }) => {
-  const { exports } = instantiate(code, memory);
-  exports.__stack_pointer.value = stack;
-  await live(lock);
-  postMessage("ready");
-  setTimeout(() => exports.help()); // an error in it is uncaught, and so is told
+onmessage = ({ data: { port } }) => {
+  port.onmessage = async (/** @type {MessageEvent} */ { data: { code, memory, stack, lock } }) => {
+    const { exports } = instantiate(code, memory);
+    exports.__stack_pointer.value = stack;
+    await live(lock);
+    port.postMessage("ready");
+    setTimeout(() => exports.help()); // an error in it is uncaught, and so is told
+  };
 };

@@ -1,4 +1,5 @@
-// The first thread of a Wasm device, in a worker of its own: answers the calls of shims/wasm.js.
+// The first thread of a Wasm device, in a worker of its own: answers the calls of shims/wasm.js,
+// which come through the port that it gets first.
 //
 //   {id, call, args}    ->  {id, value} or {id, error}
 //   while it loads      ->  {id, want: [start, nbytes], ask}, then {ask, bytes} or {ask, unread}
@@ -12,6 +13,8 @@ import { live } from "./wasm_life.js";
 import { STACK_BYTES, WasmMemory } from "./wasm_memory.js";
 import { Executable } from "./wasm_plan.js";
 
+/** @type {MessagePort} */
+let port;
 /** @type {WasmMemory} */
 let memory;
 /** @type {Map<number, Executable>} */
@@ -37,11 +40,11 @@ const calls = {
     const executable = new Executable(memory, JSON.parse(text), others.map(plan));
     const ask = (/** @type {number} */ start, /** @type {number} */ nbytes) => new Promise((resolve, reject) => {
       waiting.set(++asked, (data) => (data.bytes ? resolve(data.bytes) : reject(data.unread)));
-      postMessage({ id, want: [start, nbytes], ask: asked });
+      port.postMessage({ id, want: [start, nbytes], ask: asked });
     });
     try {
       await executable.upload(/** @type {any} */ (ask),
-        (done, total) => postMessage({ id, progress: [done, total] }));
+        (done, total) => port.postMessage({ id, progress: [done, total] }));
     } catch (error) {
       executable.close();
       throw error;
@@ -55,7 +58,7 @@ const calls = {
   read: (_, from, name, wanted) => plan(from).read(name, wanted),
   clear: (_, from, name) => plan(from).clear(name),
   run: (_, of, program, bindings) => plan(of).run(program, bindings),
-  generate: (id, of, request) => generate(plan(of), request, (tokens) => postMessage({ id, tokens })),
+  generate: (id, of, request) => generate(plan(of), request, (tokens) => port.postMessage({ id, tokens })),
   cancel: (_, of) => {
     plan(of).cancelled = true;
   },
@@ -70,7 +73,13 @@ const calls = {
 const plain = (error) => error?.code && error.what ? error
   : { code: "HostError", what: "the Wasm executor", got: String(error?.stack ?? error) };
 
-onmessage = async ({ data }) => {
+onmessage = ({ data }) => {
+  port = data.port;
+  port.onmessage = hear;
+};
+
+/** @param {MessageEvent} message */
+async function hear({ data }) {
   const { id, call, args } = data;
   if (!call) {
     waiting.get(data.ask)?.(data);
@@ -79,8 +88,8 @@ onmessage = async ({ data }) => {
   }
   try {
     const value = await calls[call](id, ...args);
-    postMessage({ id, value }, value instanceof Uint8Array ? [value.buffer] : []);
+    port.postMessage({ id, value }, value instanceof Uint8Array ? [value.buffer] : []);
   } catch (error) {
-    postMessage({ id, error: plain(error) });
+    port.postMessage({ id, error: plain(error) });
   }
-};
+}

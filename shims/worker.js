@@ -4,7 +4,10 @@
 // The page is told {started} then, or {failed: {code, what, where, fix}}; what Python shows comes
 // as {view}.
 
-/** @typedef {{base: string, python: string[], prefetch?: string, shared?: Record<string, MessagePort>, builtins?: MessagePort}} Start */
+import { borrow } from "./threads.js";
+
+/** @typedef {{base: string, python: string[], prefetch?: string,
+ *   shared?: Record<string, MessagePort>, builtins?: MessagePort, threads?: MessagePort}} Start */
 
 /** @type {{event: string, files?: File[]}[]} */
 const waiting = [];
@@ -63,7 +66,8 @@ async function fetched(url) {
 }
 
 /** @param {Start} start */
-async function boot({ base, python, prefetch, shared = {}, builtins }) {
+async function boot({ base, python, prefetch, shared = {}, builtins, threads }) {
+  if (threads) borrow(threads);
   const site = (/** @type {string} */ path) => new URL(path, base);
   const build = timed("build.json", async () => (await fetched(site("build.json"))).json());
   const [runtime, wheel, sources, shims] = await Promise.all([

@@ -21,7 +21,7 @@ MODULES = {path.relative_to(PACKAGE).as_posix(): path for path in PACKAGE.rglob(
 #: Runs in Pyodide before (or without) NumPy: nothing in it may need NumPy to be imported.
 STARTS_WITHOUT_NUMPY = (
     "__init__.py", "errors.py", "dtypes.py", "dims.py", "ops/", "graph/", "formats/",
-    "importers/", "passes/", "plan/", "targets/", "store/", "router/",
+    "importers/", "passes/", "plan/", "targets/", "store/", "hub/", "router/",
 )  # fmt: skip
 #: CPython's NumPy meaning of a graph: the one module there that is NumPy throughout.
 NUMPY_THROUGHOUT = "targets/reference.py"

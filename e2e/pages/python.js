@@ -2,6 +2,8 @@
 
 /** @type {typeof import("../../shims/builtin.js")} */
 const { serve } = await import(new URL("../shims/builtin.js", import.meta.url).href);
+/** @type {typeof import("../../shims/threads.js")} */
+const { threadsFor } = await import(new URL("../shims/threads.js", import.meta.url).href);
 
 /** @type {Map<number, (answer: object) => void>} */
 const waiting = new Map();
@@ -20,8 +22,8 @@ worker.onerror = (event) => {
 };
 const { port1, port2: builtins } = new MessageChannel();
 serve(port1);
-const start = { base: new URL("/", location.href).href, python: ["runner.py"], builtins };
-worker.postMessage({ start }, [builtins]);
+const [base, threads] = [new URL("/", location.href).href, threadsFor()];
+worker.postMessage({ start: { base, python: ["runner.py"], builtins, threads } }, [builtins, threads]);
 
 /** What a snippet gives, or its traceback. @param {string} code @param {string} data  JSON */
 function runPython(code, data) {

@@ -216,7 +216,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 @main.command()
 @click.argument("question")
-@click.option("--model", help="A manifest, by path or URL.")
+@click.option("--model", help="A manifest or a .gguf, by path, URL or hf://org/name/file.")
 @click.option("--server", help="Address of an Edgewise server, such as http://127.0.0.1:8000.")
 @click.option("--policy", type=click.Choice(get_args(Policy)), default="auto", show_default=True)
 @click.option("--target", type=TARGET, help="Which engine here; the fastest by default.")

@@ -250,3 +250,10 @@ def test_parts_that_do_not_belong_together(tmp_path: Path, wrong: str) -> None:
     with pytest.raises(FormatError, match="tiny-00003-of-00003"):
         pack(folder / "tiny-00001-of-00003.gguf", tmp_path / "out")
     assert not (tmp_path / "out").exists(), "something was written"
+
+
+def test_a_part_by_url_is_no_model(tmp_path: Path) -> None:
+    folder = make(tmp_path / "parts", split=7).manifest.parent
+    data = (folder / "tiny-00001-of-00003.gguf").read_bytes()
+    with pytest.raises(UnsupportedError, match="one of 3 parts"):
+        manifest_from_header(parse(data), "https://a.test/tiny-00001-of-00003.gguf", len(data))

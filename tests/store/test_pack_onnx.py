@@ -208,3 +208,9 @@ def test_a_structure_of_another_model_is_refused(plain: Path, tmp_path: Path) ->
     written.write_text(text)
     with pytest.raises(FormatError):
         run(str(written), {"x": X}, tmp_path / "store")
+
+
+@pytest.mark.parametrize("address", ["https://a.test/x.onnx", "hf://org/name/onnx/x.onnx"])
+def test_an_address_needs_a_pack(address: str, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match="edgewise pack"):
+        run(address, {"x": X}, tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,13 @@ class Shared:
         if self.says is not None:
             return self.says
         return len(self.files[sha256]) if sha256 in self.files else None
+
+    async def digests(self, sha256: str, sizes: Sequence[int]) -> list[str] | None:
+        data = self.files[sha256]
+        if digest(data) != sha256:
+            return None
+        ends = list(accumulate(sizes))
+        return [digest(data[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
 
     async def lay(self, sha256: str, segments: Sequence[Segment]) -> None:
         at = 0
@@ -176,12 +184,49 @@ def test_look_ups_are_few(server: SiteServer, store: Folder) -> None:
     assert len(place.asked) == LOOKUPS, "what was answered is not asked again"
 
 
-def test_a_file_whose_hashes_are_not_known(server: SiteServer, store: Folder) -> None:
+def test_a_file_of_which_only_the_sha256_is_known(
+    server: SiteServer, store: Folder, tmp_path: Path
+) -> None:
+    """A model hub tells it; the segments' hashes are learnt, here from the network."""
     manifest = unknown(model(server.url))
     place = Shared("A", store)
+    assert bring(Ladder([place], own), store, manifest).offered == ("A keeps it.",)
+    assert place.files == {digest(DATA): DATA}
+
+    # There from the place, and once more without it: they are recorded.
+    other = Folder(tmp_path / "other")
+    server.log.clear()
+    served = bring(Ladder([Shared("A", other, place.files)], own), other, manifest)
+    assert (served.place, served.nbytes) == ("A", 0)
+    assert bring(Ladder([], own), other, manifest).nbytes == 0
+    assert server.log == []
+
+
+def test_bytes_of_another_file(server: SiteServer, store: Folder) -> None:
+    manifest = unknown(model(server.url))
+    place = Shared("A", store, {digest(DATA): DATA[::-1]})
     served = bring(Ladder([place], own), store, manifest)
-    assert served.reasons == ("A: the file's hashes are not known before it is here.",)
+    assert served.place == "Here"
+    assert served.reasons == ("A: its bytes are another file's.",)
+
+
+def test_a_file_of_which_nothing_is_known(server: SiteServer, store: Folder) -> None:
+    manifest = unknown(model(server.url))
+    manifest = replace(manifest, file=replace(manifest.file, sha256=None))
+    place = Shared("A", store)
+    served = bring(Ladder([place], own), store, manifest)
+    assert served.reasons == ("A: the file's SHA-256 is not known before it is here.",)
     assert (place.asked, place.files) == ([], {})
+
+
+def test_what_is_gone_again_comes_from_the_network(server: SiteServer, store: Folder) -> None:
+    manifest = model(server.url)
+    ladder = Ladder([Shared("A", store, {digest(DATA): DATA})], own)
+    assert bring(ladder, store, manifest).nbytes == 0
+    asyncio.run(store.remove(manifest.segments[2].hash or ""))
+    served = bring(ladder, store, manifest)
+    assert (served.place, served.nbytes) == ("A", SIZES[2])
+    assert served.reasons[-1].startswith("Some of it was wrong or gone")
 
 
 def test_an_offer_that_cannot_be_made_whole(server: SiteServer, store: Folder) -> None:

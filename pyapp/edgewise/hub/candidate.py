@@ -22,7 +22,7 @@ class Candidate:
     offer      a variant of weights, a server, or an interface of the browser.
     base       of an adapter: what it goes on; download, quality and seconds are of both.
     download   bytes to fetch; None where the browser fetches and does not say how many.
-    quality    predicted: the entry's by what the variant keeps of it; None: not known.
+    kept       how much of the published weights it has.
     seconds    predicted time of a typical answer; None: not known.
     preferred  place of the first of the caller's preferences that it fulfils, and that word.
     lacks      why there is nothing for an adapter to go on.
@@ -35,7 +35,7 @@ class Candidate:
     available: Availability | None = None
     base: Candidate | None = None
     lacks: str | None = None
-    quality: float | None = None
+    kept: float = 1.0
     seconds: float | None = None
     preferred: tuple[int, str] | None = None
     age: int = 0
@@ -63,6 +63,11 @@ class Candidate:
         return tuple(dict.fromkeys(part.manifest for part in parts))
 
     @property
+    def quality(self) -> float | None:
+        """Predicted: the entry's, by what is kept of it; None: not known."""
+        return None if self.entry.quality is None else self.entry.quality * self.kept
+
+    @property
     def nbytes(self) -> int:
         """Weights that it takes, here or not; what variants share counts once."""
         sizes = {p.manifest: p.nbytes for variant in self.variants for p in variant.parts}
@@ -81,13 +86,17 @@ class Candidate:
         return HERE if self.download == 0 else ELSEWHERE
 
     @property
-    def rank(self) -> tuple[float, int, int, float, float, float, str]:
-        """Less is better; `behind` says why, by the first that differs."""
+    def rank(self) -> tuple[float, int, int, int, float, float, str]:
+        """Less is better; `behind` says why, by the first that differs.
+
+        Qualities that are not known come after those that are, by what is kept of them.
+        """
+        quality = self.quality
         return (
             self.preferred[0] if self.preferred else inf,
             self.where,
             self.age,
-            1.0 if self.quality is None else -round(self.quality / QUALITY_STEP),
+            _steps(1) + 1 - _steps(self.kept) if quality is None else -_steps(quality),
             inf if self.seconds is None else self.seconds,
             inf if self.download is None else self.download,
             self.name,
@@ -117,6 +126,10 @@ class Candidate:
         return f"{megabytes(self.download)} of {megabytes(self.nbytes)} to download"
 
 
+def _steps(quality: float) -> int:
+    return round(quality / QUALITY_STEP)
+
+
 _OUTDATED = "of which there are fewer newer versions"
 
 
@@ -128,12 +141,19 @@ def behind(better: Candidate, other: Candidate) -> str:
         lambda: f"which is preferred as {better.preferred and better.preferred[1]!r}",
         lambda: "which is here already" if better.where == HERE else "which runs on this machine",
         lambda: "which is newer" if better.entry.name == other.entry.name else _OUTDATED,
-        lambda: _than("of better quality", better.quality, other.quality, "{:.2f}".format),
+        lambda: _better(better, other),
         lambda: _than("which is faster", better.seconds, other.seconds, seconds),
         lambda: _than("which is less to download", better.download, other.download, megabytes),
         lambda: "which comes first by its name, all else being equal",
     )[rule]()
     return f"after {better.name}, {why}"
+
+
+def _better(better: Candidate, other: Candidate) -> str:
+    shown = "{:.2f}".format
+    if better.quality is None:
+        return _than("which keeps more of its weights", better.kept, other.kept, shown)
+    return _than("of better quality", better.quality, other.quality, shown)
 
 
 def _than(

@@ -127,19 +127,18 @@ class _Query:
             sizes = {p.manifest: p.nbytes for each in made.variants for p in each.parts}
             left = (self.machine.missing.get(url, nbytes) for url, nbytes in sizes.items())
             times = [self.machine.seconds(each) for each in made.variants]
-            kept = prod(each.fidelity for each in made.variants)
             yield replace(
                 made,
                 download=sum(left),
-                quality=None if entry.quality is None else entry.quality * kept,
+                kept=prod(each.fidelity for each in made.variants),
                 seconds=None if None in times else sum(filter(None, times)),
             )
         for server in entry.servers:
-            yield Candidate(entry, server, 0, quality=entry.quality)
+            yield Candidate(entry, server, 0)
         if entry.builtin:
             said = self.machine.builtins.get(entry.builtin, "unavailable")
             download = 0 if said == "available" else None
-            yield Candidate(entry, entry.builtin, download, said, quality=entry.quality)
+            yield Candidate(entry, entry.builtin, download, said)
 
     def _bases(self, entry: Entry) -> tuple[Sequence[Candidate | None], str | None]:
         """What an adapter can go on here; or nothing, and why."""

@@ -298,7 +298,7 @@ async def fetch(
 
     if host.ladder.places:
         on_progress(Progress("share", 0, 0, 0.0, None))
-    await host.ladder.look(host.store, manifest)
+    manifest = await host.ladder.look(host.store, manifest)
     manifest = await download(host.store, manifest, "", on_progress=report)
     host.ladder.offer(host.store, manifest)
     return manifest

@@ -15,10 +15,16 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from urllib.parse import urljoin
 
-from ..errors import DownloadError, FormatError, HashMismatchError, QuotaError
+from ..errors import (
+    DownloadError,
+    EdgewiseError,
+    FormatError,
+    HashMismatchError,
+    QuotaError,
+)
 from . import learn
 from .base import ObjectStore, Run, RunResult, Segment
-from .library import make_room
+from .library import free, make_room
 from .manifest import Manifest
 from .progress import Meter, Progress
 from .runs import missing, plan, wanted
@@ -99,6 +105,8 @@ class _Download:
             for url, file in zip(self.urls, manifest.files, strict=True)
         })  # fmt: skip
         self.together = Together(store, manifest.files, self.urls)
+        self.absent: list[int] = []
+        self.freeing, self.freed = asyncio.Lock(), False
 
     async def run(self, tensors: Iterable[str] | None, parallel: int) -> Manifest:
         names = None if tensors is None else tuple(tensors)
@@ -155,8 +163,21 @@ class _Download:
             fix="remove other models, free space on the disk, or choose a smaller variant",
         )
 
+    async def _free(self, error: EdgewiseError) -> bool:
+        """Whether something went for all that is missing, since there is less room than was said
+        (browsers may say anything): once for all requests."""
+        if not isinstance(error, QuotaError):
+            return False
+        async with self.freeing:
+            if not self.freed:
+                segments = self.manifest.segments
+                there = await self._there([segments[i].hash for i in self.absent], [])
+                left = missing(self.manifest, self.absent, there)
+                self.freed = await free(self.store, sum(segments[i].nbytes for i in left))
+            return self.freed
+
     async def _fetch_all(self, absent: list[int], extra: list[Run], parallel: int) -> None:
-        parts = parallel
+        self.absent, parts = absent, parallel
         if self.learning:
             nbytes = sum(self.manifest.segments[i].nbytes for i in absent)
             parts = max(parts, -(-nbytes // LEARN_NBYTES))
@@ -196,7 +217,8 @@ class _Download:
             tries = 0 if result.done else tries
             limit = self.retry.limit if self.sources.is_last(run.url, source) else 1
             place = (source, run.offset)
-            if isinstance(error, HashMismatchError) and place not in self.refetched:
+            again = place not in self.refetched
+            if again and (isinstance(error, HashMismatchError) or await self._free(error)):
                 self.refetched.add(place)
             elif isinstance(error, DownloadError) and result.retry and tries < limit:
                 await self.retry.sleep(self.retry.first_s * 2**tries)

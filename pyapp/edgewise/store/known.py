@@ -15,6 +15,7 @@ from . import learn
 from .base import ObjectStore, Segment
 from .manifest import Manifest
 
+MAX_HEADER_NBYTES = 64 << 20  # as in formats.gguf
 PREFIX = "manifest "  # of the names of documents that are manifests, before their address
 
 
@@ -57,20 +58,21 @@ async def _learnt(store: ObjectStore, manifest: Manifest) -> Manifest:
 
 
 def part(manifest: Manifest, index: int) -> Known | None:
-    """One of a manifest's files; None where it has no tensors."""
+    """One of a manifest's files; None where it does not begin with a header and have tensors."""
     start = manifest.starts[index]
     end = start + manifest.files[index].nbytes
     own = [i for i, offset in enumerate(manifest.offsets) if start <= offset < end]
     places = [(ref.offset, name) for name, ref in manifest.tensors.items()
               if start <= ref.offset < end and ref.nbytes]  # fmt: skip
-    if not places:
+    header_nbytes = min(places)[0] - start if places else 0
+    if not 0 < header_nbytes <= MAX_HEADER_NBYTES:
         return None
     held: set[int] = set()
     for _, name in places:
         span = manifest.segments_of(name)
         held |= {span.first + i - own[0] for i in range(len(span.segments))}
     segments = tuple(manifest.segments[i] for i in own)
-    return Known(segments, frozenset(held), min(places)[0] - start)
+    return Known(segments, frozenset(held), header_nbytes)
 
 
 async def _there(store: ObjectStore, known: Known) -> bool:

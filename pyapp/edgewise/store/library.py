@@ -93,14 +93,22 @@ async def evict(store: ObjectStore, model: str) -> Record:
 async def make_room(store: ObjectStore, nbytes: int) -> bool:
     """Whether there is room for so many more bytes, after what may go has gone.
 
-    First goes what belongs to nothing, then whole models, the one used longest ago first, none
-    that is pinned or running; and no model at all where that would not be enough.
+    First goes what belongs to nothing, then models as `free` takes them.
     """
     if await _short(store, nbytes) <= 0:
         return True
     await gc(store)
+    return await free(store, await _short(store, nbytes))
+
+
+async def free(store: ObjectStore, nbytes: int) -> bool:
+    """Whether so many bytes were freed by evicting whole models, whatever room there is.
+
+    The one used longest ago goes first, none that is pinned or running; and none at all where
+    that would not be enough.
+    """
     async with store.lock(LOCK), AsyncExitStack() as stack:
-        short = await _short(store, nbytes)
+        short = nbytes
         going: list[Record] = []
         found = await all_records(store)
         contents = await _contents(store, found)

@@ -150,6 +150,10 @@ def manifest_from_header(header: GGUF, url: str, file_nbytes: int) -> Manifest:
 
     Its tokenizer has no address: it is `tokenizer_text(header.metadata)`. Raises as `pack`.
     """
+    parts = header.metadata.get("split.count", 1)
+    if parts != 1:
+        raise UnsupportedError("a model opened by its file's address", got=f"one of {parts} parts",
+                               need="a whole file", fix="pack its parts")  # fmt: skip
     return _manifest(header.metadata, header.tensors, [FileRef(url, "gguf", None, file_nbytes)])
 
 

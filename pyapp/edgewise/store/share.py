@@ -15,6 +15,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from ..errors import StoreError
+from . import learn
 from .base import ObjectStore, Segment
 from .manifest import FileRef, Manifest
 from .runs import file_of, missing, plan, wanted
@@ -33,6 +34,10 @@ class Place(Protocol):
 
     async def find(self, sha256: str) -> int | None:
         """The size of the file with this SHA-256, None where it is said not to be there."""
+        ...
+
+    async def digests(self, sha256: str, sizes: Sequence[int]) -> list[str] | None:
+        """The hashes of a found file's segments of these sizes, None where it is another file."""
         ...
 
     async def lay(self, sha256: str, segments: Sequence[Segment]) -> None:
@@ -88,12 +93,27 @@ class Ladder:
         self._willing: dict[str, list[Place]] = {}
         self._offers: set[asyncio.Task[None]] = set()
 
-    async def look(self, store: ObjectStore, manifest: Manifest) -> None:
-        """Finds what the store lacks of a model at the places above, where files are whole."""
+    async def look(self, store: ObjectStore, manifest: Manifest) -> Manifest:
+        """Finds what the store lacks of a model at the places above, where files are whole.
+
+        Returns  the manifest, with the hashes filled in that are known now.
+        """
+        url = manifest.file.url
+        manifest, etag = (
+            (manifest, None) if _known(manifest) else await learn.recall(store, url, manifest)
+        )
         lacks = await self._lacks(store, manifest)
         for number, file in enumerate(manifest.files):
-            if file.url not in self.served:
-                self.served[file.url] = await self._look(manifest, number, file, lacks[number])
+            before = self.served.get(file.url)
+            if before is None:
+                served, hashes = await self._look(manifest, number, file, lacks[number])
+                self.served[file.url] = served
+                if hashes is not None:
+                    manifest = manifest.with_hashes(hashes)
+                    await learn.record(store, url, manifest, etag)
+            elif lacks[number]:
+                self.served[file.url] = _mended(before, lacks[number])
+        return manifest
 
     async def _lacks(self, store: ObjectStore, manifest: Manifest) -> list[int]:
         """The bytes that each file's wanted objects lack."""
@@ -107,30 +127,37 @@ class Ladder:
             lacks[file_of(manifest, index)] += manifest.segments[index].nbytes
         return lacks
 
-    async def _look(self, manifest: Manifest, number: int, file: FileRef, lacks: int) -> Served:
+    async def _look(
+        self, manifest: Manifest, number: int, file: FileRef, lacks: int
+    ) -> tuple[Served, Sequence[str] | None]:
+        """Where a file is, and its segments' hashes if they are learnt by that."""
         own, name = await self._own(), urlsplit(file.url).path.rpartition("/")[2]
         if not lacks:
-            return Served(name, own.title, 0, ("It was here already: no other place was asked.",))
-        segments = _segments(manifest, number)
-        reasons = list(self._lacking)
-        if file.sha256 is None or any(segment.hash is None for segment in segments):
-            reasons += [f"{place.title}: the file's hashes are not known before it is here."
-                        for place in self.places]  # fmt: skip
-            return Served(name, own.title, lacks, tuple(reasons))
+            here = "It was here already: no other place was asked."
+            return Served(name, own.title, 0, (here,)), None
+        segments, reasons = _segments(manifest, number), list(self._lacking)
         for place in self.places:
-            why = await self._ask(place, file.sha256, file.nbytes)
+            why, hashes = await self._ask(place, file), None
+            if why is None and not _known(manifest):
+                hashes = await place.digests(file.sha256 or "", [s.nbytes for s in segments])
+                why = "its bytes are another file's" if hashes is None else None
             if why is None:
-                self._willing.pop(file.sha256, None)  # offered is what the network brought
-                await place.lay(file.sha256, segments)
-                return Served(name, place.title, 0, tuple(reasons))
+                self._willing.pop(file.sha256 or "", None)  # offered is what the network brought
+                if hashes is not None:
+                    segments = manifest.with_hashes(hashes).segments
+                await place.lay(file.sha256 or "", segments)
+                return Served(name, place.title, 0, tuple(reasons)), hashes
             reasons.append(f"{place.title}: {why}.")
         if own.why is not None:
             reasons.append(own.why)
-        return Served(name, own.title, lacks, tuple(reasons))
+        return Served(name, own.title, lacks, tuple(reasons)), None
 
-    async def _ask(self, place: Place, sha256: str, nbytes: int) -> str | None:
+    async def _ask(self, place: Place, file: FileRef) -> str | None:
         """Why a place does not have a file; None if it has."""
+        sha256, nbytes = file.sha256, file.nbytes
         asked = self._asked[place.title]
+        if sha256 is None:
+            return "the file's SHA-256 is not known before it is here"
         if len(asked) == LOOKUPS:
             return f"the {LOOKUPS} look-ups of a page are used up"
         asked.add(sha256)
@@ -168,10 +195,9 @@ class Ladder:
         file: FileRef,
         places: Sequence[Place],
     ) -> None:
-        hashes = [segment.hash or "" for segment in _segments(manifest, number)]
         said: list[str] = []
         try:
-            await _complete(store, manifest, number)
+            hashes = await _complete(store, manifest, number)
         except StoreError as error:
             said.append(f"The file is not whole here: {error.what}.")
             places = ()
@@ -184,21 +210,37 @@ class Ladder:
         self.served[file.url] = replace(self.served[file.url], offered=tuple(said))
 
 
+def _known(manifest: Manifest) -> bool:
+    """Whether all hashes are known; else they are learnt, which is done for single files alone."""
+    return bool(manifest.more_files) or all(each.hash for each in manifest.segments)
+
+
+def _mended(served: Served, nbytes: int) -> Served:
+    """The same after some of it could not be read."""
+    said = "Some of it was wrong or gone there, and came from the network."
+    reasons = [reason for reason in served.reasons if reason != said]
+    return replace(served, nbytes=served.nbytes + nbytes, reasons=(*reasons, said))
+
+
 def _segments(manifest: Manifest, number: int) -> tuple[Segment, ...]:
     """All segments of a file."""
     indices = range(len(manifest.segments))
     return tuple(manifest.segments[i] for i in indices if file_of(manifest, i) == number)
 
 
-async def _complete(store: ObjectStore, manifest: Manifest, number: int) -> None:
-    """Fetches what no tensor needs, such as the header: a place takes whole files only."""
+async def _complete(store: ObjectStore, manifest: Manifest, number: int) -> list[str]:
+    """All hashes of a file, once what no tensor needs is fetched too, such as the header: a place
+    takes whole files only."""
     indices = [i for i in range(len(manifest.segments)) if file_of(manifest, i) == number]
-    hashes = [manifest.segments[i].hash or "" for i in indices]
-    found = await store.has(hashes)
-    there = {hash for hash, is_there in zip(hashes, found, strict=True) if is_there}
+    hashes = [manifest.segments[i].hash for i in indices]
+    known = [hash for hash in hashes if hash is not None]
+    found = await store.has(known)
+    there = {hash for hash, is_there in zip(known, found, strict=True) if is_there}
     urls = [file.url for file in manifest.files]
-    absent = missing(manifest, indices, there)
-    for run in plan(manifest, urls, absent, parts=1, ranged=True):
+    for index in missing(manifest, indices, there):
+        (run,) = plan(manifest, urls, [index], parts=1, ranged=True)
         result = await store.fetch_run(run, on_bytes=lambda nbytes: None)
         if result.error is not None:
             raise result.error
+        hashes[index - indices[0]] = result.done[0]
+    return [hash or "" for hash in hashes]

@@ -137,6 +137,10 @@ def gather(onnx: OnnxModel, own: str, given: Mapping[str, Data]) -> Files:
 
 def _read(path: str) -> dict[str, Data]:
     """A file of this machine's disk and its data, checked as `edgewise pack` checks them."""
+    if urlsplit(path).scheme in ("http", "https", "hf"):
+        raise UnsupportedError("an ONNX file by its address", got=f"{path:.80}",
+                               need="its manifest, or a file of this machine's disk",
+                               fix="pack it with `edgewise pack`")  # fmt: skip
     from ..store.onnx_files import open_onnx
 
     found = open_onnx(Path(path))

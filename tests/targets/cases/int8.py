@@ -23,7 +23,7 @@ def _input(m: Maker, shape: tuple[Any, ...]) -> Value:
     value = m.input("x", F32, shape, RUN)
     sizes = [evaluate(dim, RUN) for dim in shape]
     steps = m.rng.integers(0, 128, sizes).astype(np.float32)
-    steps[..., ::40], steps[..., 1::40] = 0, 127
+    steps[..., ::32], steps[..., 1::32] = 0, 127
     low = 2.0 ** m.rng.integers(-2, 3, (*sizes[:-1], 1))
     m.inputs["x"] = (steps * low / 64 - low).astype(np.float32)
     return value

@@ -29,6 +29,11 @@ class BrowserPlace:
         nbytes = await answer(self._share.find(self._name, sha256))
         return None if nbytes is None else int(nbytes)
 
+    async def digests(self, sha256: str, sizes: Sequence[int]) -> list[str] | None:
+        """The hashes of a found file's segments, None where the file is another one."""
+        hashes = await answer(self._share.digests(sha256, to_js(list(sizes))))
+        return None if hashes is None else [str(hash) for hash in hashes]
+
     async def lay(self, sha256: str, segments: Sequence[Segment]) -> None:
         """A found file's objects can be read from now on."""
         self._share.lay(sha256, to_js([[s.hash, s.nbytes] for s in segments]))
