@@ -239,6 +239,26 @@ def test_a_second_port_is_not_taken(shared: World) -> None:
     assert answer == "silence"
 
 
+def test_another_frame_is_not_taken_for_the_hub(shared: World) -> None:
+    page = shared.meet(shared.a)
+    stolen = page.evaluate(
+        """address => new Promise((resolve) => {
+      addEventListener("message", ({ data }) => data === "given" && resolve(data));
+      const frame = document.createElement("iframe");
+      frame.srcdoc = `<script>
+        addEventListener("message", () => parent.postMessage("given", "*"));
+        setInterval(() => parent.postMessage("hub", "*"), 1);
+      </` + "script>";
+      document.body.append(frame);
+      meet(address); // its frame comes later, and another one speaks already
+      setTimeout(() => resolve("nothing"), 1000);
+    })""",
+        shared.address,
+    )
+    assert stolen == "nothing"
+    assert find(page) == {"value": None}
+
+
 def test_a_browser_that_refuses(world: World) -> None:
     page = world.meet(world.a)
     allow(page)

@@ -47,6 +47,7 @@ APT_SERVE = {
     "mesa-vulkan-drivers": "/usr/share/vulkan/icd.d/lvp_icd*.json",
 }
 APT_TEST = {
+    "openssl": "/usr/bin/openssl",  # a certificate for sites over HTTPS
     "chromium": "/usr/bin/chromium",
     "firefox-esr": "/usr/bin/firefox-esr",
     "fonts-dejavu-core": "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
