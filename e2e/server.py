@@ -140,6 +140,10 @@ class SiteServer:
             over.set()
         self._holds.clear()
 
+    def abandon(self) -> None:
+        """Hold nothing more, and leave what is held as it is: those who asked are gone."""
+        self._holds.clear()
+
     def free_until(self, path: str, start: int, end: int) -> int:
         """How far the file's bytes from `start` on may be sent; waits where that is nowhere."""
         at, over = self._holds.get(path, (end, threading.Event()))

@@ -43,6 +43,11 @@ UNTIL = """
         await asyncio.sleep(0.02)
     return host.seen["task"].done()
 """
+STORED = """
+    import asyncio
+    while (await host.store.has(hashes)).count(True) < count:
+        await asyncio.sleep(0.02)
+"""
 END = "await host.seen['task']; return sorted(await host.store.list())"
 
 
@@ -66,6 +71,10 @@ class Tab:
     def until(self, nbytes: int) -> None:
         """Waits until it shows at least so much."""
         assert self._run(UNTIL, nbytes=nbytes) is False, "it ended before"
+
+    def until_stored(self, count: int) -> None:
+        """Waits until so many objects of the model are stored."""
+        self._run(STORED, count=count, hashes=[segment.hash for segment in MODEL.segments])
 
     def end(self) -> bool:
         """Waits for it; whether all is stored."""
@@ -102,9 +111,9 @@ def test_one_download_for_two_tabs(
     server.log.clear()
     server.hold(PATH, HELD_AT)
     tabs[0].download()
-    tabs[0].until(HELD_AT)
+    tabs[0].until_stored(60)
     tabs[1].download()
     tabs[0].page.close()
-    server.release()
+    server.abandon()
     assert tabs[1].end()
     assert server.sent(PATH) <= len(DATA) * 1.01
