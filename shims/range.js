@@ -16,6 +16,9 @@
  * @property {number} [stallMs]
  */
 
+/** Gives a buffer of this length when there may be one more.
+ * @typedef {(nbytes: number) => Promise<Uint8Array<ArrayBuffer>>} Room */
+
 const SKIP_NBYTES = 1024 * 1024; // read at once of what is not wanted
 const STALL_MS = 30_000; // no byte for this long: the connection is dead (some never say so)
 
@@ -44,7 +47,7 @@ function lost(url, got, need, retry) {
  * Asks for consecutive pieces of a file by one Range request. The connection ends with the
  * iteration.
  * @param {string} url @param {number} offset @param {number[]} lengths
- * @param {(nbytes: number) => Promise<void>} room  awaited before a piece of this length is held
+ * @param {Room} room
  * @param {Options} [options]
  */
 export async function openRange(url, offset, lengths, room, options = {}) {
@@ -102,7 +105,7 @@ function check(response, url, offset, nbytes, etag) {
 /**
  * Cuts a body into pieces of these lengths after skipping its beginning.
  * @param {Response} response @param {number} skip @param {number[]} lengths
- * @param {(nbytes: number) => Promise<void>} room @param {number} stallMs
+ * @param {Room} room @param {number} stallMs
  * @param {AbortController} end @param {(nbytes: number) => void} [onBytes]
  */
 async function* pieces(response, skip, lengths, room, stallMs, end, onBytes) {
@@ -113,8 +116,7 @@ async function* pieces(response, skip, lengths, room, stallMs, end, onBytes) {
       left -= (await next(fill, new Uint8Array(Math.min(left, SKIP_NBYTES)), url, stallMs)).length;
     }
     for (const nbytes of lengths) {
-      await room(nbytes);
-      let piece = new Uint8Array(nbytes);
+      let piece = await room(nbytes);
       for (let at = 0; at < nbytes; ) {
         const part = await next(fill, piece.subarray(at), url, stallMs);
         piece = new Uint8Array(part.buffer);

@@ -8,17 +8,28 @@ const HELD_NBYTES = 64 * 1024 * 1024;
 const ENTRY_NBYTES = 8 * 1024 * 1024; // larger ones are not written faster
 const ENTRY_OBJECTS = 64; // its key names each
 
+const SPARE = 16; // a fresh buffer costs its pages again, and segments are of few sizes
+
 let held = 0;
 /** @type {(() => void)[]} */
 const waiting = [];
+/** @type {Uint8Array<ArrayBuffer>[]} */
+let spare = [];
 
 /** @param {number} nbytes */
 function release(nbytes) {
   held -= nbytes;
+  if (!held) spare = [];
   waiting.splice(0).forEach((go) => go());
 }
 
-/** @typedef {[hash: string, bytes: Uint8Array]} Piece */
+/** @param {number} nbytes */
+function buffer(nbytes) {
+  const at = spare.findIndex(({ length }) => length === nbytes);
+  return at < 0 ? new Uint8Array(nbytes) : spare.splice(at, 1)[0];
+}
+
+/** @typedef {[hash: string, bytes: Uint8Array<ArrayBuffer>]} Piece */
 
 /** The pieces of one request, stored in their order. */
 export class Writer {
@@ -42,7 +53,7 @@ export class Writer {
     this.stop = stop;
   }
 
-  /** Waits until so much more may be held. @param {number} nbytes */
+  /** Waits until so much more may be held; a buffer for it. @param {number} nbytes */
   async room(nbytes) {
     // one piece always may, however large
     while (held && held + nbytes > HELD_NBYTES) {
@@ -50,9 +61,10 @@ export class Writer {
     }
     held += nbytes;
     this.#held += nbytes;
+    return buffer(nbytes);
   }
 
-  /** Takes a piece for which there is room. @param {Uint8Array} bytes @param {Promise<string>} digest */
+  /** Takes a piece for which there is room. @param {Uint8Array<ArrayBuffer>} bytes @param {Promise<string>} digest */
   add(bytes, digest) {
     const turn = this.#digested.then(() => digest);
     this.#digested = turn.then((hash) => {
@@ -97,6 +109,7 @@ export class Writer {
     }
     const pieces = this.#ready.splice(0, count);
     await this.write(pieces);
+    spare = [...pieces.map(([, bytes]) => bytes), ...spare].slice(0, SPARE);
     release(nbytes);
     this.#held -= nbytes;
     this.done.push(...pieces.map(([hash]) => hash));

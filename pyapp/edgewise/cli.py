@@ -158,8 +158,8 @@ def serve(
         raise InputError("nothing to serve", need="--model MANIFEST, --site DIR, or both")
     engine = None
     if model is not None:
-        manifest, opener = _read_manifest(model), _opener(CPythonHost, str(model), target)
-        engine = Engine(manifest.name, opener)
+        opener = _opener(CPythonHost, str(model.absolute()), target)
+        engine = Engine(_read_manifest(model).name, opener)
     app = create_app(engine, site=site, token=token)
     listener = _listen(host, port)
     address, taken = listener.getsockname()[:2]
@@ -242,6 +242,8 @@ def chat(
         policy = "server"
     if model is None and policy != "server":
         raise InputError("no model", need="--model MANIFEST, or --server ADDRESS")
+    if model is not None and Path(model).is_file():
+        model = str(Path(model).absolute())  # the store knows it by its address
     sampling = Sampling(temperature=temperature, seed=seed)
     opening = {"policy": policy, "target": target, "server": server, "token": token}
     asyncio.run(_answer(question, model or "", opening, max_tokens, sampling))
