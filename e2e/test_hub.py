@@ -318,10 +318,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyChat:
 def opened(world: World, site: SiteServer, answer: str | None = None) -> Page:
     """The real page on a site, with the hub's question answered, once its model is open."""
     page = world.context.new_page()
-    page.goto(f"{site.url}/?policy=local&target=wasm&model={MODEL}")
+    page.goto(f"{site.url}/?policy=local&target=webgpu&model={MODEL}")
     if answer:
         frame(page).get_by_role("button", name=answer).click()
-    expect(page.get_by_role("status")).to_contain_text("Ready.", timeout=BOOT_MS)
+    expect(page.locator("#status, #error:visible")).to_contain_text(
+        ["Ready."], timeout=BOOT_MS
+    )  # with an error there are two, and the message shows it
     return page
 
 
