@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page
 
-from e2e.asking import ask, exchange, shown_error, token_ids
+from e2e.asking import ask, exchange, kept_offline, shown_error, token_ids
 from e2e.browsers import engines
 from e2e.conftest import BUILT_SITE
 from e2e.server import SiteServer
@@ -16,7 +16,13 @@ from edgewise.store.manifest import Manifest
 from tests.tiny_chat import TinyChat, make
 
 QUESTION = "Tell me a secret"
+ROOM = 40_000  # less than the weights of a model
 STORED = "async () => (await (await caches.open('edgewise-objects-1')).keys()).length"
+RECORDS = """async () => {
+  const keys = await (await caches.open("edgewise-texts-1")).keys();
+  const names = keys.map((key) => new URL(key.url).searchParams.get("name"));
+  return names.filter((name) => name.startsWith("model "));
+}"""
 #: Put before the shim of the store: room for one model and a half, without documents.
 ESTIMATE = """
 navigator.storage.estimate = async () => {
@@ -70,3 +76,29 @@ def test_room_is_made_by_a_model_that_nobody_runs(
     ask(second, QUESTION)
     answered(second, 1, models[1])
     assert second.evaluate(STORED) == objects, "the other model went whole"
+
+
+@engines("chromium")  # no other browser lets a test set the quota of a page
+def test_room_that_the_browser_does_not_tell_of(
+    new_context: Callable[[], BrowserContext],
+    site: SiteServer,
+    site_server: Callable[[Path], SiteServer],
+    tmp_path: Path,
+) -> None:
+    """Chromium says that there is room for gigabytes, whatever the quota is."""
+    page = new_context().new_page()
+    models = [make(tmp_path / str(seed), seed) for seed in (5, 6)]
+    for number, model in enumerate(models):
+        host = site_server(model.manifest.parent)
+        page.goto(
+            f"{site.url}/?policy=local&target=wasm&tokens=3&model={host.url}/{model.manifest.name}"
+        )
+        ask(page, QUESTION)
+        answered(page, 1, model)
+        if number == 0:
+            kept_offline(page)
+            used = page.evaluate("async () => (await navigator.storage.estimate()).usage")
+            origin = {"origin": site.url, "quotaSize": used + ROOM}
+            browser = page.context.new_cdp_session(page)
+            browser.send("Storage.overrideQuotaForOrigin", origin)
+    assert page.evaluate(RECORDS) == [f"model {host.url}/{model.manifest.name}"], "one went"

@@ -50,17 +50,26 @@ class TinyAdapter:
                 rows, columns = shapes[f"blk.{layer}.{MODULES[module]}.weight"]
                 name = f"base_model.model.model.layers.{layer}.{module}"
                 for half, shape in (("A", (self.rank, columns)), ("B", (rows, self.rank))):
-                    made[f"{name}.lora_{half}.weight"] = (rng.normal(size=shape) / 4).astype(
-                        self.dtype
-                    )
+                    values = (rng.normal(size=shape) / 4).astype(np.float32)
+                    made[f"{name}.lora_{half}.weight"] = self._rounded(values)
         return made
 
     def write(self, folder: Path, model: Tiny) -> Path:
         """The folder as PEFT's save_pretrained leaves it."""
         folder.mkdir(parents=True)
         (folder / "adapter_config.json").write_text(json.dumps(self.config()))
-        save_file(self.tensors(model), folder / "adapter_model.safetensors")
+        path, tensors = folder / "adapter_model.safetensors", self.tensors(model)
+        if self.dtype == "bfloat16":
+            path.write_bytes(bfloat16_file(tensors))
+        else:
+            save_file(tensors, path)
         return folder
+
+    def _rounded(self, values: Any) -> Any:
+        """Values in the adapter's type; of bfloat16 as float32, whose upper half it is."""
+        if self.dtype != "bfloat16":
+            return values.astype(self.dtype)
+        return (values.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
 
     def merged(self, model: Tiny, weights: dict[str, Array], weight: float) -> dict[str, Array]:
         """The model's weights with the adapter's product added, `weight` of it."""
@@ -78,6 +87,18 @@ class TinyAdapter:
             to = f"blk.{layer}.{MODULES[module]}.weight"
             out[to] = out[to] + added
         return out
+
+
+def bfloat16_file(tensors: Mapping[str, Any]) -> bytes:
+    """A safetensors file of the upper halves of float32 arrays; NumPy has no bfloat16."""
+    header, data = {}, b""
+    for name, each in tensors.items():
+        half = each.view(np.uint16)[:, 1::2].tobytes()
+        places = [len(data), len(data) + len(half)]
+        header[name] = {"dtype": "BF16", "shape": each.shape, "data_offsets": places}
+        data += half
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
 
 
 POET = TinyAdapter()

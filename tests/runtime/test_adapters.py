@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edgewise.errors import InputError, UnsupportedError
+from edgewise.host.base import Target
 from edgewise.host.cpython import CPythonHost
 from edgewise.importers.adapters import WEIGHTS
 from edgewise.runtime.adapters import Adapted
@@ -23,9 +24,10 @@ from edgewise.tasks.documents import load_manifest
 from tests.runtime.test_session import GREEDY, answer, lose
 from tests.store.models import digest
 from tests.tiny_adapter import CLERK, POET, TinyAdapter
-from tests.tiny_chat import TinyChat
+from tests.tiny_chat import TinyChat, make
 
 ADAPTERS = {"poet": POET, "clerk": CLERK}
+TARGETS = (pytest.param("webgpu", marks=pytest.mark.gpu), "wasm", "reference")
 PROMPT = [72, 105, 33, 40, 41]
 Chosen = str | Mapping[str, float] | None
 Work = Callable[[Session], Awaitable[None]]
@@ -43,7 +45,7 @@ async def loaded(host: CPythonHost, written: Mapping[str, Path]) -> dict[str, Ma
     return {name: await load_manifest(host, str(path)) for name, path in written.items()}
 
 
-@pytest.fixture(params=[pytest.param("webgpu", marks=pytest.mark.gpu), "wasm", "reference"])
+@pytest.fixture(params=TARGETS)
 def run(request: pytest.FixtureRequest, tiny: TinyChat, tmp_path: Path) -> Callable[[Work], None]:
     """Does `work(session)` on a session that knows both adapters."""
 
@@ -140,6 +142,45 @@ def test_a_swap_between_two_tokens(tiny: TinyChat, run: Callable[[Work], None]) 
         assert await answer(session, PROMPT, 6) == greedy(tiny, "clerk", PROMPT, 6)
 
     run(work)
+
+
+@pytest.mark.parametrize(
+    "target", [pytest.param("webgpu", marks=pytest.mark.gpu), "wasm", "reference"]
+)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision(tiny: TinyChat, tmp_path: Path, target: Target, dtype: str) -> None:
+    adapter = TinyAdapter(CLERK.modules, rank=3, dtype=dtype)
+    weights = adapter.merged(tiny.model, tiny.weights, 1.0)
+    tokens = list(PROMPT)
+    for _ in range(3):
+        tokens.append(int(np.argmax(tiny.model.logits(weights, tokens)[-1])))
+
+    async def go() -> None:
+        host = CPythonHost(tmp_path / "store")
+        adapters = await loaded(host, packed(tiny, tmp_path, {"half": adapter}))
+        base = await load_manifest(host, str(tiny.manifest))
+        session = await Session.open(host, base, target=target, max_context=64, adapters=adapters)
+        session.set_adapter("half")
+        assert await answer(session, PROMPT, 3) == tokens[len(PROMPT) :]
+        await session.close()
+
+    asyncio.run(go())
+
+
+def test_a_base_whose_hashes_are_learnt_is_checked_then(tiny: TinyChat, tmp_path: Path) -> None:
+    async def go() -> None:
+        host = CPythonHost(tmp_path / "store")
+        base = await load_manifest(host, str(tiny.manifest.with_name("tiny.gguf")))
+        assert tensors_id(base) is None
+        adapters = await loaded(host, packed(tiny, tmp_path, {"poet": POET}))
+        session = await Session.open(host, base, target="wasm", max_context=64, adapters=adapters)
+        await session.close()
+        other = make(tmp_path / "other", seed=6)
+        wrong = await loaded(host, packed(other, tmp_path / "more", {"poet": POET}))
+        with pytest.raises(InputError, match="is for another base"):
+            await Session.open(host, base, target="wasm", adapters=wrong)
+
+    asyncio.run(go())
 
 
 def test_what_a_session_was_not_opened_with_is_named(
