@@ -174,6 +174,25 @@ def test_what_one_site_left_another_finds(world: World) -> None:
     expect(hub.locator("#files li")).to_have_count(0)
 
 
+DIGESTS = """async ([bytes, cuts]) => {
+  const { Sha256 } = await import("/shims/sha256.js");
+  return cuts.map((pieces) => {
+    const hash = new Sha256();
+    let at = 0;
+    for (const piece of pieces) hash.update(Uint8Array.from(bytes.slice(at, (at += piece))));
+    return hash.hex();
+  });
+}"""
+
+
+def test_digests_of_bytes_in_pieces(shared: World) -> None:
+    """Around the ends of blocks (64) and of what fits the last one (55)."""
+    lengths = (0, 1, 54, 55, 56, 57, 63, 64, 65, 119, 120, 127, 128, 129, 200)
+    cuts = [(first, second) for first in lengths for second in lengths]
+    got = shared.meet(shared.a).evaluate(DIGESTS, [list(DATA[:400]), cuts])
+    assert got == [digest(DATA[: first + second]) for first, second in cuts]
+
+
 def test_bytes_that_are_not_their_name_are_not_kept(shared: World) -> None:
     page = shared.meet(shared.a)
     wrong = [PARTS[0], [*PARTS[1][:-1], PARTS[1][-1] ^ 1]]
@@ -299,10 +318,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyChat:
 def opened(world: World, site: SiteServer, answer: str | None = None) -> Page:
     """The real page on a site, with the hub's question answered, once its model is open."""
     page = world.context.new_page()
-    page.goto(f"{site.url}/?policy=local&target=wasm&model={MODEL}")
+    page.goto(f"{site.url}/?policy=local&target=webgpu&model={MODEL}")
     if answer:
         frame(page).get_by_role("button", name=answer).click()
-    expect(page.get_by_role("status")).to_contain_text("Ready.", timeout=BOOT_MS)
+    expect(page.locator("#status, #error:visible")).to_contain_text(
+        ["Ready."], timeout=BOOT_MS
+    )  # with an error there are two, and the message shows it
     return page
 
 

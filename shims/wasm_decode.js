@@ -33,7 +33,8 @@ export async function generate(e, request, onTokens) {
   for (let at = 0; at < tokens.length; at += chunk) {
     const part = tokens.slice(at, at + chunk);
     e.write("tokens", new Uint8Array(part.buffer));
-    made = [step(e, "prefill", { seq: part.length, past }, uniforms[0])];
+    const program = part.length > 1 ? "prefill" : "decode"; // one is read as fast as it is made
+    made = [step(e, program, { seq: part.length, past }, uniforms[0])];
     past += part.length;
     await breathe();
     if (e.cancelled) return;
