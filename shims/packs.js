@@ -79,7 +79,8 @@ function slice(entry, { at, nbytes }) {
 /** An entry's bytes; they stay at hand until another entry is wanted.
  * @param {Cache} cache @param {string} key @returns {Promise<Uint8Array | null>} */
 async function bytesOf(cache, key) {
-  if (opened?.key === key && (await cache.keys(key)).length) return opened.bytes;
+  const last = opened; // another read may put its entry there meanwhile
+  if (last?.key === key && (await cache.keys(key)).length) return last.bytes;
   const bytes = cache.match(key).then(async (found) => found ? new Uint8Array(await found.arrayBuffer()) : null); // prettier-ignore
   opened = key.includes(",") ? { key, bytes } : null;
   return bytes;
