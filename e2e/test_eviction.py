@@ -17,7 +17,11 @@ from tests.tiny_chat import TinyChat, make
 
 QUESTION = "Tell me a secret"
 ROOM = 40_000  # less than the weights of a model
-STORED = "async () => (await (await caches.open('edgewise-objects-1')).keys()).length"
+#: How many objects are stored; an entry's key names all that it holds.
+STORED = """async () => {
+  const keys = await (await caches.open("edgewise-objects-1")).keys();
+  return keys.flatMap((key) => key.url.split(",")).length;
+}"""
 RECORDS = """async () => {
   const keys = await (await caches.open("edgewise-texts-1")).keys();
   const names = keys.map((key) => new URL(key.url).searchParams.get("name"));

@@ -87,7 +87,7 @@ def test_a_thread_that_dies(wasm: WasmPage, thread: int) -> None:
            const again = async () => { for (;;) await wasm.run(e, "main", { n: 4000 }); };
            const running = again().catch((error) => error);
            await wasm.read(e, "y", 4); // after the first of them
-           device().workers[args[1]].terminate();
+           device().threads[args[1]].end();
            const last = await running;
            const late = await wasm.read(e, "y").catch((error) => error);
            return { last, late };""",

@@ -272,14 +272,14 @@ class Executable {
   async take({ reader, n, mapped }) {
     try {
       await mapped;
-    } catch (error) {
+      const tokens = new Int32Array(reader.getMappedRange(0, 4 * n).slice(0));
+      reader.unmap();
+      this.readers.push(reader);
+      return tokens;
+    } catch (error) { // a device that is lost unmaps what was mapped
       await Promise.race([this.gpu.lost, null]);
       throw this.device.lost ?? failure("DeviceLostError", "reading tokens", { got: String(error) });
     }
-    const tokens = new Int32Array(reader.getMappedRange(0, 4 * n).slice(0));
-    reader.unmap();
-    this.readers.push(reader);
-    return tokens;
   }
 
   /**
