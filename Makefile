@@ -11,7 +11,7 @@ serve: setup-serve site
 
 test: setup-test lint site
 	$(PY) -m pytest tests --no-skips -n logical
-	$(PY) -m pytest e2e --no-skips
+	$(PY) -m pytest e2e --no-skips -n 2 --dist loadfile
 
 lint:
 	$(PY) -m ruff check
