@@ -92,14 +92,17 @@ static int work(u32 *known) {
   return 1;
 }
 
+// Whether no step is left. A claim that came too late may have counted OVER down.
+static int over(void) { return (u32)GET(pool.cursor) <= OVER; }
+
 // Runs `n` steps with the help of those who are in `help`.
 EXPORT(run) u32 run(const Step *steps, u32 n) {
   pool.steps = steps;
   pool.n = n;
   open_step(0);
   u32 known, idle = 0;
-  while ((u32)GET(pool.cursor) > OVER) {  // a claim that came too late may have counted it down
-    if (work(&known) || awaits(known)) idle = 0;
+  while (!over()) {
+    if (work(&known) || over() || awaits(known)) idle = 0;
     else if (GET(pool.failed)) return FAILED;
     else if (++idle == PATIENCE) return LOST;
   }
