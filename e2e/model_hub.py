@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
-from e2e.server import EVERY_RESPONSE, SiteServer
+from e2e.server import EVERY_RESPONSE, Listening, SiteServer
 
 EXPOSED = (
     "X-Repo-Commit, X-Error-Code, X-Error-Message, ETag, Accept-Ranges, Content-Range, "
@@ -48,7 +47,7 @@ class Repository:
         return self.pointers.get(path, own)
 
 
-class ModelHub:
+class ModelHub(Listening):
     """The hub; as a context manager it listens at `url`, and its other origin is `network`.
 
     log  of requests to the hub, as "METHOD path".
@@ -63,15 +62,11 @@ class ModelHub:
         class Handler(_Handler):
             hub_of = hub
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self._http.block_on_close = False
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+        super().__init__(Handler)
 
-    def __enter__(self) -> ModelHub:
+    def __enter__(self) -> Self:
         self.network.__enter__()
-        threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
-        return self
+        return super().__enter__()
 
     def __exit__(
         self,
@@ -79,8 +74,7 @@ class ModelHub:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self._http.shutdown()
-        self._http.server_close()
+        super().__exit__(kind, error, at)
         self.network.__exit__(kind, error, at)
 
     def add(self, name: str, large: dict[str, bytes], small: dict[str, bytes] | None = None,

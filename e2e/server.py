@@ -23,7 +23,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 import uvicorn
@@ -74,7 +74,30 @@ class Redirect:
     headers: dict[str, str]
 
 
-class SiteServer:
+class Listening:
+    """A server of this machine while its context lasts; `url` has no slash at the end."""
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._http.daemon_threads = True
+        self._http.block_on_close = False
+        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+
+class SiteServer(Listening):
     """The host. Use as a context manager; change its faults while it runs.
 
     url         where it listens, without a slash at the end
@@ -103,14 +126,7 @@ class SiteServer:
         class Handler(_Handler):
             server_of = site
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self._http.block_on_close = False
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
-
-    def __enter__(self) -> SiteServer:
-        threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
-        return self
+        super().__init__(Handler)
 
     def __exit__(
         self,
@@ -119,8 +135,7 @@ class SiteServer:
         at: TracebackType | None,
     ) -> None:
         self.release()
-        self._http.shutdown()
-        self._http.server_close()
+        super().__exit__(kind, error, at)
 
     def flip(self, path: str, offset: int) -> None:
         """Invert every bit of the file's byte at `offset` the next time that it is sent."""

@@ -139,10 +139,16 @@ def test_the_second_site_downloads_no_weight(visits: Visits, tiny: TinyChat) -> 
     assert visits.sent == 0
 
 
-@engines("firefox")
-def test_what_another_site_left_is_not_downloaded(visits: Visits, tiny: TinyChat) -> None:
+def left(visits: Visits, tiny: TinyChat) -> bytes:
+    """The model's file, as another site left it."""
     data = (tiny.manifest.parent / "tiny.gguf").read_bytes()
     visits.storage.files[digest(data)] = data
+    return data
+
+
+@engines("firefox")
+def test_what_another_site_left_is_not_downloaded(visits: Visits, tiny: TinyChat) -> None:
+    left(visits, tiny)
     page = visits.answered(tiny, "a", SHAPES[2])
     assert fact(page, "File tiny.gguf").startswith("Cross-Origin Storage; nothing downloaded")
     assert visits.sent == 0
@@ -150,8 +156,7 @@ def test_what_another_site_left_is_not_downloaded(visits: Visits, tiny: TinyChat
 
 @engines("firefox")
 def test_a_wrong_byte_there_is_mended(visits: Visits, tiny: TinyChat) -> None:
-    data = (tiny.manifest.parent / "tiny.gguf").read_bytes()
-    visits.storage.files[digest(data)] = data
+    data = left(visits, tiny)
     visits.storage.mood = "spoilt"
     page = visits.answered(tiny, "a", SHAPES[0])
     assert "Some of it was wrong or gone there" in fact(page, "File tiny.gguf")
@@ -160,8 +165,7 @@ def test_a_wrong_byte_there_is_mended(visits: Visits, tiny: TinyChat) -> None:
 
 @engines("chromium")
 def test_a_person_who_refuses(visits: Visits, tiny: TinyChat) -> None:
-    data = (tiny.manifest.parent / "tiny.gguf").read_bytes()
-    visits.storage.files[digest(data)] = data
+    data = left(visits, tiny)
     visits.storage.mood = "refusing"
     page = visits.answered(tiny, "a", SHAPES[2])
     said = fact(page, "File tiny.gguf")
@@ -173,8 +177,7 @@ def test_a_person_who_refuses(visits: Visits, tiny: TinyChat) -> None:
 @engines("chromium")
 def test_an_address_on_a_model_hub(visits: Visits, tiny: TinyChat, tmp_path: Path) -> None:
     """Of a file that nobody packed: its header is read, and its SHA-256 is all that is known."""
-    data = (tiny.manifest.parent / "tiny.gguf").read_bytes()
-    visits.storage.files[digest(data)] = data
+    data = left(visits, tiny)
     (tmp_path / "files").mkdir()
     with ModelHub(tmp_path / "files") as hub:
         hub.add("org/tiny", {"tiny.gguf": data})

@@ -70,12 +70,11 @@ async def download(
 
 @dataclass(frozen=True, slots=True)
 class _Lack:
-    """What a download has to fetch: segments, the tokenizer's run, and bytes of both and of all."""
+    """What a download has to fetch: segments, the tokenizer's run, and the bytes of both."""
 
     absent: list[int]
     extra: list[Run]
     nbytes: int
-    total_nbytes: int
 
 
 class _Download:
@@ -134,7 +133,7 @@ class _Download:
         total = sum(segments[i].nbytes for i in indices) + sum(run.nbytes for run in document)
         need = sum(segments[i].nbytes for i in absent) + sum(run.nbytes for run in extra)
         self.meter = Meter(total - need, total, self.clock())
-        return _Lack(absent, extra, need, total)
+        return _Lack(absent, extra, need)
 
     def _tokenizer(self) -> list[Run]:
         """The request for the tokenizer, where it is a file of its own."""
